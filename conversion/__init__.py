@@ -1,0 +1,1 @@
+"""A checkpoint in, a native Longformer checkpoint out: exact, proven and fast."""

@@ -1,0 +1,1 @@
+"""The Gradio Space that answers questions about long documents."""

@@ -1,0 +1,23 @@
+"""Paths and marks that every room's tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+# No test may reach the real Hub: what needs one talks to the loopback Hub in tests/hub.
+os.environ.setdefault("HF_HUB_OFFLINE", "0")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real SQuAD-format files; a checkout without it skips the tests that need it."""
+    if not SHARED.is_dir():
+        pytest.skip(f"real data not present at {SHARED} (set SHARED_DATA)")
+    return SHARED

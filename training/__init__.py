@@ -1,0 +1,1 @@
+"""What runs under `accelerate launch`: pre-training, fine-tuning and scoring."""
