@@ -1,0 +1,68 @@
+"""Writes that are either whole or absent: into a temporary neighbour of the target, then renamed."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .cli import UserError
+
+
+def check_output_dir(target: str | Path, overwrite: bool = False, argument: str = "--output_dir") -> Path:
+    """Refuse an output folder that holds something, unless `overwrite`; returns it as a Path."""
+    target = Path(target).expanduser()
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{argument} {str(target)!r} is a file: give a folder that does not exist yet")
+    if target.is_dir() and any(target.iterdir()) and not overwrite:
+        raise UserError(
+            f"{argument} {str(target)!r} exists and is not empty: choose another folder, or add --overwrite_output_dir"
+        )
+    return target
+
+
+@contextlib.contextmanager
+def atomic_folder(target: str | Path, overwrite: bool = False, argument: str = "--output_dir") -> Iterator[Path]:
+    """Yield an empty folder beside `target` and rename it to `target` when the block ends well.
+
+    A block that raises, or a process that is killed, leaves `target` as it was. With `overwrite` the old folder is
+    moved aside first and removed last, so that at every moment the name holds the old content, nothing, or the new.
+    """
+    target = check_output_dir(target, overwrite, argument)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    try:
+        yield work
+        work.chmod(0o777 & ~_umask())
+        old = None
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+            os.rename(target, old)  # an empty folder may be renamed over
+        os.rename(work, target)
+        if old is not None:
+            shutil.rmtree(old)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def write_atomically(target: str | Path, content: str | bytes) -> Path:
+    """Write one file so that a reader sees the old content or the new, never a part."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
