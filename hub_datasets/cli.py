@@ -44,7 +44,6 @@ def explain(error: Exception) -> str | None:
 
 
 def _explain_hub(error: Exception) -> str | None:
-    import httpx
     from huggingface_hub import errors
 
     # Children stand before their parents: GatedRepoError is a RepositoryNotFoundError.
@@ -64,7 +63,7 @@ def _explain_hub(error: Exception) -> str | None:
         ),
         (errors.HFValidationError, "not a Hub id and not a local folder: {error}"),
         (errors.HfHubHTTPError, "the Hub refused the request: {error}"),
-        (httpx.HTTPError, "the Hub cannot be reached ({error}): check the connection and HF_ENDPOINT"),
+        (errors.HTTPError, "the Hub cannot be reached ({error}): check the connection and HF_ENDPOINT"),
     ]
     for kind, sentence in sentences:
         if isinstance(error, kind):
