@@ -1,0 +1,93 @@
+"""Checkpoints that say which run they belong to, so that a resume can neither mix two runs nor meet half a save.
+
+`MarkCheckpoints` writes run.json into a checkpoint as its last file. A checkpoint without it was cut short (kill -9,
+full disk) and is passed over; one that belongs to another run is refused in one sentence.
+"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainingArguments
+
+from hub_datasets.cli import UserError
+from hub_datasets.files import check_output_dir, write_atomically
+
+from .arguments import LAST
+
+MARK = "run.json"
+# What must be equal for the later steps to be the same steps. Lengthening a run (max_steps) is allowed.
+SAME_ARGUMENTS = ("seed", "data_seed", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
+                  "weight_decay", "optim", "lr_scheduler_type")  # fmt: skip
+
+
+def identity(training_args: TrainingArguments, **facts: Any) -> dict[str, Any]:
+    """What a run is: `facts` of the entry point (model, data, length ...) and the arguments that shape every step."""
+    arguments = {name: getattr(training_args, name) for name in SAME_ARGUMENTS}
+    run = {**facts, **arguments, "processes": training_args.world_size}
+    return json.loads(json.dumps(run, default=lambda value: getattr(value, "value", str(value))))
+
+
+def prepare_output_dir(training_args: TrainingArguments, run: dict[str, Any], overwrite: bool) -> str | None:
+    """Check output_dir and return the checkpoint to resume from, or None for a fresh run.
+
+    `--resume_from_checkpoint` alone takes the newest whole checkpoint of output_dir. Raises UserError for an
+    output_dir that holds something (without resume or overwrite) and for a checkpoint that is missing, cut short or
+    of another run.
+    """
+    output_dir = Path(str(training_args.output_dir))
+    asked = training_args.resume_from_checkpoint
+    if asked is None:
+        check_output_dir(output_dir, overwrite)
+        if training_args.should_save:
+            for _, checkpoint in _checkpoints(output_dir):
+                shutil.rmtree(checkpoint)
+        return None
+    checkpoint = _newest(output_dir) if asked.lower() in (LAST, "true") else Path(asked).expanduser()
+    _check_same_run(checkpoint, run)
+    return str(checkpoint)
+
+
+def _checkpoints(output_dir: Path) -> list[tuple[int, Path]]:
+    """Checkpoint folders, oldest first."""
+    found = [(re.fullmatch(r"checkpoint-(\d+)", path.name), path) for path in output_dir.glob("checkpoint-*")]
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def _newest(output_dir: Path) -> Path:
+    whole = [path for _, path in _checkpoints(output_dir) if (path / MARK).is_file()]
+    if not whole:
+        raise UserError(
+            f"--resume_from_checkpoint: {str(output_dir)!r} holds no whole checkpoint: leave the argument out to start"
+        )
+    return whole[-1]
+
+
+def _check_same_run(checkpoint: Path, run: dict[str, Any]) -> None:
+    if not (checkpoint / MARK).is_file():
+        raise UserError(
+            f"--resume_from_checkpoint {str(checkpoint)!r} is not a whole checkpoint of this project ({MARK} is "
+            "missing): give an older one, or the argument without a value for the newest whole one"
+        )
+    before = json.loads((checkpoint / MARK).read_text())
+    names = [name for name in run if before.get(name) != run[name]]
+    if names:
+        differences = ", ".join(f"{name} was {before.get(name)!r} and is now {run[name]!r}" for name in names)
+        raise UserError(
+            f"--resume_from_checkpoint {str(checkpoint)!r} belongs to another run ({differences}): give the same "
+            "arguments again, or start anew in another --output_dir"
+        )
+
+
+class MarkCheckpoints(TrainerCallback):
+    """Write run.json into each checkpoint once all its other files are there."""
+
+    def __init__(self, run: dict[str, Any]):
+        self.run = run
+
+    def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.should_save:
+            checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+            write_atomically(checkpoint / MARK, json.dumps(self.run, indent=2))
