@@ -1,0 +1,182 @@
+"""Longformer attention as fast as its arithmetic allows, in a loaded native model: same weights, same numbers.
+
+    model = use_fast_attention(AutoModel.from_pretrained("allenai/longformer-base-4096"))
+    ...
+    use_native_attention(model)
+
+Only the model that is passed changes, and only in how it computes: its parameters, its configuration and what
+`save_pretrained` writes stay as they were. The swap exchanges the class of three kinds of modules for a subclass, so it
+can be undone, copied and pickled, and wrappers around or inside the model (LoRA, DDP, checkpointing) keep working.
+"""
+
+import math
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers.models.longformer import modeling_longformer as native
+from transformers.utils import logging
+
+from .banded import Plan, banded_attention, make_plan
+
+logger = logging.get_logger(__name__)
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def use_fast_attention(model: Model) -> Model:
+    """Let every Longformer inside `model` compute by `conversion.banded`; returns the same object, changed in place.
+
+    Works on the encoder, on any head, and under wrappers such as peft's. A model without Longformer modules is
+    returned as it is. `output_attentions=True` still runs the native code, since the weights are never formed here.
+    """
+    return _exchange(model, {fast.__base__: fast for fast in _FAST})
+
+
+def use_native_attention(model: Model) -> Model:
+    """Undo `use_fast_attention`; returns the same object, changed in place."""
+    return _exchange(model, {fast: fast.__base__ for fast in _FAST})
+
+
+def _exchange(model: Model, classes: dict[type, type]) -> Model:
+    for module in model.modules():
+        module.__class__ = classes.get(type(module), type(module))
+    return model
+
+
+# The subclasses keep their parents' names, which `save_pretrained` writes into config.json and accelerate looks up.
+
+
+class LongformerModel(native.LongformerModel):
+    """LongformerModel without padding to the window and without the square mask."""
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        global_attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs,
+    ):
+        if output_attentions if output_attentions is not None else self.config.output_attentions:
+            logger.warning_once("output_attentions=True: the native Longformer attention computes this forward.")
+            return super().forward(
+                input_ids,
+                attention_mask,
+                global_attention_mask,
+                token_type_ids,
+                position_ids,
+                inputs_embeds,
+                output_attentions,
+                output_hidden_states,
+                return_dict,
+                **kwargs,
+            )
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("Give either input_ids or inputs_embeds: one of the two, and not both.")
+        if input_ids is not None:
+            self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
+        hidden_states = self.embeddings(
+            input_ids=input_ids, position_ids=position_ids, token_type_ids=token_type_ids, inputs_embeds=inputs_embeds
+        )
+        if global_attention_mask is not None:
+            attention_mask = self._merge_to_attention_mask(attention_mask, global_attention_mask)
+        windows = {layer.attention.self.one_sided_attn_window_size for layer in self.encoder.layer}
+        encoded = self.encoder(
+            hidden_states,
+            attention_mask=make_plan(attention_mask, hidden_states.shape[1], windows, hidden_states.device),
+            output_hidden_states=(
+                output_hidden_states if output_hidden_states is not None else self.config.output_hidden_states
+            ),
+        )
+        output = native.LongformerBaseModelOutputWithPooling(
+            last_hidden_state=encoded.last_hidden_state,
+            pooler_output=self.pooler(encoded.last_hidden_state) if self.pooler is not None else None,
+            hidden_states=encoded.hidden_states,
+        )
+        if return_dict if return_dict is not None else self.config.return_dict:
+            return output
+        return (
+            output.last_hidden_state,
+            output.pooler_output,
+            *output.to_tuple()[2 if self.pooler is not None else 1 :],
+        )
+
+
+class LongformerEncoder(native.LongformerEncoder):
+    """LongformerEncoder that hands a plan, in the place of the mask, down to its layers."""
+
+    def forward(self, hidden_states, attention_mask=None, padding_len=0, output_attentions=False, **kwargs):
+        if not isinstance(attention_mask, Plan):
+            return super().forward(hidden_states, attention_mask, padding_len, output_attentions, **kwargs)
+        states = [hidden_states]
+        for layer in self.layer:
+            states.append(layer(states[-1], attention_mask=attention_mask)[0])
+        return native.LongformerBaseModelOutput(
+            last_hidden_state=states[-1],
+            hidden_states=tuple(states) if kwargs.get("output_hidden_states") else None,
+        )
+
+
+class LongformerSelfAttention(native.LongformerSelfAttention):
+    """LongformerSelfAttention by block-banded products, for inputs of any length."""
+
+    def forward(self, hidden_states, attention_mask=None, *args, **kwargs):
+        if not isinstance(attention_mask, Plan):
+            return super().forward(hidden_states, attention_mask, *args, **kwargs)
+        plan, dropout_p = attention_mask, self.dropout if self.training else 0.0
+        heads = (*hidden_states.shape[:2], self.num_heads, self.head_dim)
+        query, key, value = (project(hidden_states).view(heads) for project in (self.query, self.key, self.value))
+        context = banded_attention(query, key, value, plan, self.one_sided_attn_window_size, dropout_p).flatten(2)
+        if plan.slots is not None:
+            rows = self._global_rows(hidden_states, plan, dropout_p)
+            batch_index, slot = plan.used.nonzero(as_tuple=True)
+            context = context.index_put((batch_index, plan.slots[batch_index, slot]), rows[batch_index, slot])
+        return (context,)
+
+    def _global_rows(self, hidden_states: Tensor, plan: Plan, dropout_p: float) -> Tensor:
+        """What the global tokens gather from all tokens: (batch, globals, width).
+
+        With few of them, keys and values of all positions are never computed: q·(W x + b) = (Wᵀq)·x + q·b, and
+        P (X Wᵀ + b) = (P X) Wᵀ + (P 1) b, whatever the weights P (so dropout is exact too).
+        """
+        batch, length, width = hidden_states.shape
+        count = plan.slots.shape[1]
+        split = (batch, -1, self.num_heads, self.head_dim)
+        tokens = hidden_states.gather(1, plan.slots[:, :, None].expand(-1, -1, width))
+        query = self.query_global(tokens).view(split).transpose(1, 2) / math.sqrt(self.head_dim)
+        key, value = self.key_global, self.value_global
+        few = count * self.num_heads < width and _is_plain(key) and _is_plain(value)
+        if few:
+            key_weight, value_weight = (m.weight.view(self.num_heads, self.head_dim, width) for m in (key, value))
+            moved = (query @ key_weight).flatten(1, 2)
+            scores = (moved @ hidden_states.transpose(1, 2)).view(batch, self.num_heads, count, length)
+            if key.bias is not None:
+                scores = scores + query @ key.bias.view(self.num_heads, self.head_dim, 1)
+        else:
+            scores = query @ key(hidden_states).view(split).permute(0, 2, 3, 1)
+        if plan.padding is not None:
+            scores = scores.masked_fill(plan.padding[:, None, None], torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
+        weights = nn.functional.dropout(weights, dropout_p)
+        if few:
+            gathered = (weights.flatten(1, 2) @ hidden_states).view(batch, self.num_heads, count, width)
+            rows = gathered @ value_weight.transpose(1, 2)
+            if value.bias is not None:
+                rows = rows + weights.sum(-1, keepdim=True) * value.bias.view(self.num_heads, 1, self.head_dim)
+        else:
+            rows = weights @ value(hidden_states).view(split).transpose(1, 2)
+        return rows.transpose(1, 2).flatten(2)
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether reading the weights is the same as calling the module: no adapter, no quantisation, no hook."""
+    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    return type(module) is nn.Linear and not hooked
+
+
+_FAST = (LongformerModel, LongformerEncoder, LongformerSelfAttention)
