@@ -1,0 +1,111 @@
+"""Fine-tune any encoder for extractive question answering, on documents of any length.
+
+    accelerate launch --config_file training/configs/cpu.yaml training/finetune.py \\
+        --model_name_or_path embedded --dataset squad --do_train --do_eval --output_dir runs/squad
+    accelerate launch training/finetune.py --model_name_or_path org/xlm-long-4096 --dataset sq3 --nr_concats 3 \\
+        --max_length 2048 --num_train_epochs 3 --learning_rate 3e-5 --do_train --do_eval --output_dir runs/sq3
+
+Longformers read the question with global attention. Documents longer than --max_length become overlapping windows,
+in training too. --long_fraction and --unanswerable_fraction turn single paragraphs into documents of mixed lengths.
+"""
+
+import logging
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.cli import UserError, run
+from training.arguments import make_parser, parse
+from training.finetune_arguments import DEFAULTS, EXAMPLE, FinetuneArguments
+
+
+def main() -> None:
+    """Read the command line and fine-tune."""
+    parser = make_parser(
+        FinetuneArguments,
+        prog="accelerate launch training/finetune.py",
+        description=str(__doc__).split("\n")[0],
+        example=EXAMPLE,
+        defaults=DEFAULTS,
+    )
+    arguments, training_args = parse(parser, sys.argv[1:])
+    if not (training_args.do_train or training_args.do_eval):
+        raise UserError("nothing to do: give --do_train, --do_eval or both")
+    finetune(arguments, training_args)
+
+
+def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, float]:
+    """Load, train, evaluate, save, push; returns the scores of the last evaluation (empty without --do_eval)."""
+    from transformers import EarlyStoppingCallback, set_seed
+
+    from training.features import Windower
+    from training.finetune_data import load_rows, make_features
+    from training.qa_model import add_lora, check_max_length, load_qa_model, reads_at_most
+    from training.qa_report import save_evaluation, score_answers
+    from training.qa_trainer import QATrainer
+    from training.resume import MarkCheckpoints, identity, prepare_output_dir
+    from training.train_features import TrainCollator
+
+    logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
+    this_run = identity(training_args, entry_point="finetune", **asdict(arguments))
+    checkpoint = prepare_output_dir(training_args, this_run, arguments.overwrite_output_dir)
+    # The trainer would push at every save, in several commits; ours is one commit at the end.
+    push, training_args.push_to_hub = training_args.push_to_hub, False
+    training_args.remove_unused_columns = False
+
+    set_seed(training_args.seed)
+    model, tokenizer = load_qa_model(
+        arguments.model_name_or_path,
+        revision=arguments.revision,
+        fresh_head=training_args.do_train,
+        fast_attention=arguments.fast_attention,
+    )
+    max_length = check_max_length(model, arguments.max_length)
+    windower = Windower(
+        tokenizer, max_length, arguments.doc_stride, arguments.max_question_length, arguments.do_lowercase
+    )
+    train_rows, eval_rows = load_rows(arguments, training_args)
+    features = make_features(arguments, training_args, windower, train_rows) if training_args.do_train else None
+    if training_args.do_train and arguments.freeze_word_embeddings:
+        model.get_input_embeddings().requires_grad_(False)
+    if training_args.do_train and arguments.lora_r:
+        model = add_lora(model, arguments)
+
+    trainer = QATrainer(
+        model,
+        training_args,
+        data_collator=TrainCollator(
+            model.config, tokenizer.pad_token_id, reads_at_most(model), arguments.random_positions
+        ),
+        train_dataset=features,
+        eval_dataset=eval_rows,
+        processing_class=tokenizer,
+        callbacks=[MarkCheckpoints(this_run)],
+        windower=windower,
+        score=score_answers,
+        predict_options={
+            "batch_size": training_args.per_device_eval_batch_size,
+            "n_best": arguments.n_best,
+            "max_answer_length": arguments.max_answer_length,
+        },
+    )
+    if arguments.early_stopping_patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(arguments.early_stopping_patience))
+    if training_args.do_train:
+        result = trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.save_model()
+        trainer.save_state()
+        trainer.save_metrics("train", result.metrics)
+    scores = trainer.evaluate() if training_args.do_eval else {}
+    if scores and training_args.should_save:
+        save_evaluation(Path(str(training_args.output_dir)), trainer.answers, scores)
+    if push and training_args.should_save:
+        from training.card import publish
+
+        print(publish(arguments, training_args, scores))
+    return scores
+
+
+if __name__ == "__main__":
+    run(main)

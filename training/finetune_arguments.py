@@ -1,0 +1,86 @@
+"""The flags of finetune.py beside those that pretrain.py has too."""
+
+from dataclasses import dataclass, field
+
+from .arguments import SharedArguments
+
+EXAMPLE = """  accelerate launch training/finetune.py --model_name_or_path embedded-long --dataset sample \\
+      --language all --lora_r 16 --do_train --do_eval --max_steps 20 --output_dir runs/sample"""
+DEFAULTS = {
+    "learning_rate": 3e-5,
+    "num_train_epochs": 3.0,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 8,
+    "per_device_eval_batch_size": 8,
+    "logging_steps": 50,
+    "save_strategy": "epoch",
+    "report_to": "none",
+    "output_dir": "runs/finetune",
+}
+
+
+@dataclass
+class FinetuneArguments(SharedArguments):
+    """What to train on, what to evaluate on, and how documents become windows."""
+
+    dataset: str = field(
+        default="squad", metadata={"help": "squad, squad_v2, sq3, mlqa, trivia_qa, sample or a Hub id (see qa_data)."}
+    )
+    eval_dataset: str | None = field(
+        default=None, metadata={"help": "Data set to evaluate on; --dataset if not given."}
+    )
+    data_files: str | None = field(default=None, metadata={"help": "A SQuAD-format file to train on."})
+    eval_data_files: str | None = field(default=None, metadata={"help": "A SQuAD-format file to evaluate on."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder that holds the data set's official files."})
+    language: str | None = field(default=None, metadata={"help": "Language of a multilingual data set, or all."})
+    eval_language: str | None = field(
+        default=None, metadata={"help": "The same for the evaluation; --language if not given."}
+    )
+    nr_concats: int = field(default=1, metadata={"help": "Paragraphs that are joined into one context (SQ3: 3)."})
+    questions: str = field(
+        default="all", metadata={"help": "With nr_concats: first (the thesis) or all questions of a paragraph."}
+    )
+    within_articles: bool = field(default=False, metadata={"help": "Join only paragraphs of one article."})
+    held_out_articles: int = field(
+        default=0,
+        metadata={"help": "Keep the last N articles out of training and evaluate on them (no --eval_dataset then)."},
+    )
+    max_length: int | None = field(
+        default=None, metadata={"help": "Tokens of a window, question included; the model's length if not given."}
+    )
+    doc_stride: int = field(default=128, metadata={"help": "Document tokens that neighbouring windows share."})
+    max_question_length: int = field(default=128, metadata={"help": "Longer questions are cut to this many tokens."})
+    negatives: int = field(
+        default=1, metadata={"help": "Windows without the answer that are kept of each long document."}
+    )
+    long_fraction: float = field(
+        default=0.0, metadata={"help": "Share of examples whose paragraph is joined with others."}
+    )
+    max_paragraphs: int = field(
+        default=24, metadata={"help": "Such examples have 2 to this many paragraphs, log-uniformly."}
+    )
+    same_article: float = field(
+        default=0.5, metadata={"help": "Share of long examples whose other paragraphs come from the same article."}
+    )
+    unanswerable_fraction: float = field(
+        default=0.0, metadata={"help": "Share of examples that are paired with text that does not answer them."}
+    )
+    random_positions: float = field(
+        default=0.0, metadata={"help": "Share of windows put at a random offset of a Longformer's position table."}
+    )
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many random examples."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on this many, evenly spread."})
+    early_stopping_patience: int | None = field(
+        default=None, metadata={"help": "Stop after this many evaluations without a better metric_for_best_model."}
+    )
+    n_best: int = field(default=20, metadata={"help": "Answers kept for each question."})
+    max_answer_length: int = field(default=30, metadata={"help": "Longest answer, in tokens."})
+    do_lowercase: bool = field(
+        default=False, metadata={"help": "Lower-case question and document; it hurts models with a cased vocabulary."}
+    )
+    freeze_word_embeddings: bool = field(default=False, metadata={"help": "Leave the word embeddings as they are."})
+    lora_r: int = field(default=0, metadata={"help": "Rank of a LoRA adapter; 0 trains the whole model."})
+    lora_alpha: int | None = field(
+        default=None, metadata={"help": "LoRA's scale times its rank; 2 x lora_r if not given."}
+    )
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout before LoRA's matrices."})

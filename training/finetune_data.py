@@ -1,0 +1,113 @@
+"""From flags to rows, and from rows to training windows."""
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from hub_datasets.cli import UserError
+
+from .features import Windower
+from .finetune_arguments import FinetuneArguments
+from .long_examples import Mixture, mix_lengths
+from .qa_data import load_qa
+from .train_features import train_features
+
+logger = logging.getLogger(__name__)
+
+
+def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, Any]:
+    """(training rows, evaluation rows); each is None where nothing asks for it."""
+    train = None
+    evaluates = training_args.do_eval or training_args.eval_strategy != "no"
+    own_evaluation = arguments.eval_dataset is not None or arguments.eval_data_files is not None
+    holds_out = arguments.held_out_articles > 0
+    if holds_out and arguments.nr_concats > 1 and not arguments.within_articles:
+        raise UserError(
+            "--held_out_articles with --nr_concats above 1 needs --within_articles: else one block has both"
+        )
+    if training_args.do_train or (holds_out and evaluates and not own_evaluation):
+        train = _load(arguments, "train", arguments.dataset, arguments.data_files, arguments.language)
+    evaluation = None
+    if holds_out and train is not None:
+        train, held_out = _split_articles(train, arguments.held_out_articles)
+        evaluation = held_out if evaluates and not own_evaluation else None
+    if evaluates and evaluation is None:
+        dataset = arguments.eval_dataset or arguments.dataset
+        language = arguments.eval_language or arguments.language
+        evaluation = _load(arguments, "validation", dataset, arguments.eval_data_files, language)
+    if train is not None and arguments.max_train_samples is not None:
+        train = train.shuffle(seed=training_args.seed).select(range(min(arguments.max_train_samples, len(train))))
+    if evaluation is not None and arguments.max_eval_samples is not None:
+        evaluation = evaluation.select(_evenly(len(evaluation), arguments.max_eval_samples))
+    return (train if training_args.do_train else None), evaluation
+
+
+def make_features(arguments: FinetuneArguments, training_args: Any, windower: Windower, rows: Any) -> Any:
+    """The training windows of `rows` as a data set, documents lengthened as the flags say."""
+    mixture = Mixture(
+        arguments.long_fraction,
+        arguments.max_paragraphs,
+        arguments.same_article,
+        arguments.unanswerable_fraction,
+        training_args.seed,
+    )
+    if not any(answers["text"] for answers in rows["answers"]):
+        raise UserError(f"--dataset {arguments.dataset!r} has no answer in its training rows: it cannot be trained on")
+
+    def generate() -> Any:
+        mixed = mix_lengths(list(rows), mixture) if mixture.changes_something() else rows
+        yield from train_features(mixed, windower, negatives=arguments.negatives, seed=training_args.seed)
+
+    features = _dataset(generate)
+    positives = sum(ends != [0] for ends in features["ends"])
+    logger.info(
+        "%d questions became %d training windows, %d with an answer; %.1f M tokens, longest %d",
+        len(rows), len(features), positives, sum(features["length"]) / 1e6, max(features["length"]),
+    )  # fmt: skip
+    return features
+
+
+def _load(arguments: FinetuneArguments, split: str, dataset: str, data_files: str | None, language: str | None) -> Any:
+    return load_qa(
+        dataset,
+        split,
+        data_files=data_files,
+        data_dir=arguments.data_dir,
+        language=language,
+        nr_concats=arguments.nr_concats,
+        questions=arguments.questions,
+        within_articles=arguments.within_articles,
+    )
+
+
+def _split_articles(rows: Any, count: int) -> tuple[Any, Any]:
+    """(rows of all articles but the last `count`, rows of those)."""
+    titles = list(dict.fromkeys(rows["title"]))
+    if count >= len(titles):
+        raise UserError(f"--held_out_articles {count} leaves none of the {len(titles)} articles to train on")
+    last = set(titles[-count:])
+    held = [title in last for title in rows["title"]]
+    return rows.select(np.flatnonzero(~np.array(held))), rows.select(np.flatnonzero(held))
+
+
+def _evenly(total: int, count: int) -> list[int]:
+    """`count` row numbers spread over `total` rows."""
+    return [int(i) for i in np.linspace(0, total - 1, min(count, total)).round()]
+
+
+def _dataset(generate: Any) -> Any:
+    """A data set in memory-mapped Arrow from a generator of dicts."""
+    from datasets import Dataset, Features, Sequence, Value
+
+    integers = Sequence(Value("int32"))
+    features = Features(
+        input_ids=integers, length=Value("int32"), prefix_length=Value("int32"), starts=integers, ends=integers,
+        place=Value("float32"),
+    )  # fmt: skip
+    rows = list(generate())
+    if not rows:
+        raise UserError("no training window could be made: no answer is covered by the tokenizer's tokens")
+    return Dataset.from_list(rows, features=features).with_format(
+        "numpy", columns=["input_ids"], output_all_columns=True
+    )

@@ -1,0 +1,143 @@
+"""A question-answering model and its tokenizer, from a checkpoint or from an adapter on one."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conversion.attention import use_fast_attention
+from conversion.embedded import resolve
+from hub_datasets.cli import UserError
+
+logger = logging.getLogger(__name__)
+
+# Families whose first position row in use is pad_token_id + 1 (fairseq's numbering).
+_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer"}
+
+
+def load_qa_model(
+    model_name_or_path: str,
+    *,
+    adapter: str | None = None,
+    revision: str | None = None,
+    fresh_head: bool = False,
+    fast_attention: bool = True,
+) -> tuple[Any, Any]:
+    """Load any encoder as AutoModelForQuestionAnswering, and its tokenizer.
+
+    Args:
+        model_name_or_path: "embedded", "embedded-long", a folder, a Hub id, or a LoRA adapter's folder or Hub id
+            (its base model is then read from the adapter's configuration).
+        adapter: a LoRA adapter to merge into the model.
+        fresh_head: start a new QA head where the checkpoint has none, and say so; otherwise that is an error.
+        fast_attention: give Longformers the exact fast attention.
+
+    Raises:
+        UserError: no such checkpoint, weights missing from it, or no QA head.
+    """
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    if adapter is None and (base := _base_of_adapter(model_name_or_path)) is not None:
+        model_name_or_path, adapter = base, model_name_or_path
+    source = resolve(model_name_or_path)
+    try:
+        model, info = AutoModelForQuestionAnswering.from_pretrained(source, revision=revision, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--model_name_or_path {model_name_or_path!r} cannot be loaded: {_first_line(error)}"
+        ) from error
+    missing = sorted(info["missing_keys"])
+    lost = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
+    if lost:
+        raise UserError(
+            f"--model_name_or_path {model_name_or_path!r} lacks {len(lost)} weights of its encoder, {lost[0]!r} first: "
+            "it is not a whole checkpoint of the architecture that its config.json names"
+        )
+    if missing and adapter is None:
+        if not fresh_head:
+            raise UserError(
+                f"--model_name_or_path {model_name_or_path!r} has no question-answering head: "
+                "fine-tune it first with training/finetune.py --do_train, or give --adapter"
+            )
+        logger.warning("%s has no question-answering head: a fresh one is started", model_name_or_path)
+    if fast_attention:
+        use_fast_attention(model)
+    if adapter is not None:
+        model = _merge_adapter(model, adapter)
+    return model.eval(), tokenizer
+
+
+def head_name(model: Any) -> str:
+    """Name of the module that turns hidden states into start and end logits."""
+    names = [name for name in ("qa_outputs", "classifier") if hasattr(model, name)]
+    if not names:
+        raise UserError(f"{type(model).__name__} has no known question-answering head: use a BERT-like encoder")
+    return names[0]
+
+
+def reads_at_most(model: Any) -> int:
+    """Tokens of the longest sequence that the position table of `model` holds."""
+    config = model.config
+    if config.model_type in _OFFSET_POSITIONS:
+        return int(config.max_position_embeddings - config.pad_token_id - 1)
+    return int(config.max_position_embeddings)
+
+
+def check_max_length(model: Any, max_length: int | None) -> int:
+    """`max_length`, or the model's own length when it is None; more than the model has positions for is an error."""
+    limit = reads_at_most(model)
+    if max_length is not None and max_length > limit:
+        raise UserError(
+            f"--max_length {max_length} is above the {limit} tokens that this model has positions for: "
+            f"give at most {limit}, or convert the model with conversion.convert"
+        )
+    return limit if max_length is None else max_length
+
+
+def add_lora(model: Any, arguments: Any) -> Any:
+    """Wrap `model` for LoRA on every linear map of its encoder, Longformer's global ones too; the head trains whole.
+
+    `arguments` has `model_name_or_path`, `lora_r`, `lora_alpha` and `lora_dropout`.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    head = head_name(model)
+    linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    targets = sorted({name.rsplit(".", 1)[-1] for name in linear if name != head})
+    config = LoraConfig(
+        r=arguments.lora_r,
+        lora_alpha=arguments.lora_alpha or 2 * arguments.lora_r,
+        lora_dropout=arguments.lora_dropout,
+        target_modules=targets,
+        modules_to_save=[head],
+        base_model_name_or_path=arguments.model_name_or_path,
+    )
+    wrapped = get_peft_model(model, config)
+    # get_peft_model puts the loaded path in its place; the name that was given means the same on any machine.
+    config.base_model_name_or_path = arguments.model_name_or_path
+    return wrapped
+
+
+def _base_of_adapter(name: str) -> str | None:
+    """The base model that an adapter names, None where `name` is no adapter."""
+    path = Path(name) / "adapter_config.json"
+    if not path.is_file():
+        return None
+    return str(json.loads(path.read_text())["base_model_name_or_path"])
+
+
+def _merge_adapter(model: Any, adapter: str) -> Any:
+    from peft import PeftModel
+
+    try:
+        merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"--adapter {adapter!r} does not fit this model: {_first_line(error)}") from error
+    return merged
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,50 @@
+"""Scores of an evaluation, and the files that hold them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.files import write_atomically
+
+from .answers import Answers
+from .metrics import score
+
+
+def metric_of(rows: Any) -> str:
+    """The official metric by what the rows are: aliases are TriviaQA's, unanswerable questions are SQuAD 2.0's."""
+    if "aliases" in rows.column_names:
+        return "triviaqa"
+    return "squad" if all(answers["text"] for answers in rows["answers"]) else "squad_v2"
+
+
+def best_null_threshold(rows: Any, answers: Mapping[str, Answers]) -> float:
+    """The null margin above which "no answer" gives the best F1 on `rows` (SQuAD 2.0's official sweep)."""
+    texts = {key: found.text() for key, found in answers.items()}
+    margins = {key: found.null_margin for key, found in answers.items()}
+    return score("squad_v2", rows, texts, na_probs=margins, na_prob_thresh=float("inf"))["best_f1_thresh"]
+
+
+def score_answers(rows: Any, answers: Mapping[str, Answers]) -> dict[str, float]:
+    """Official scores of the answers; with unanswerable questions at the threshold tuned on these same rows."""
+    metric = metric_of(rows)
+    threshold = best_null_threshold(rows, answers) if metric == "squad_v2" else None
+    scores = score(metric, rows, {key: found.text(threshold) for key, found in answers.items()})
+    return scores if threshold is None else {**scores, "null_threshold": threshold}
+
+
+def save_answers(folder: Path, answers: Mapping[str, Answers], threshold: float | None = None) -> None:
+    """Write predictions.json (question id to text) and nbest.json (question id to the n best, with spans)."""
+    texts = {key: found.text(threshold) for key, found in answers.items()}
+    write_atomically(folder / "predictions.json", json.dumps(texts, ensure_ascii=False, indent=1))
+    n_best = {key: found.to_json() for key, found in answers.items()}
+    write_atomically(folder / "nbest.json", json.dumps(n_best, ensure_ascii=False))
+
+
+def save_evaluation(folder: Path, answers: Mapping[str, Answers], scores: Mapping[str, float]) -> None:
+    """Write the answers and eval_results.json, and print the scores as a table."""
+    plain = {name.removeprefix("eval_"): value for name, value in scores.items()}
+    save_answers(folder, answers, plain.get("null_threshold"))
+    write_atomically(folder / "eval_results.json", json.dumps(plain, indent=2))
+    for name, value in plain.items():
+        print(f"{name:<24}{value:>10.2f}")

@@ -1,0 +1,102 @@
+"""transformers' Trainer with what extractive QA lacks there: span loss, length-mixed batches, evaluation by answers."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+from transformers import Trainer
+
+from .answers import Answers
+from .features import Windower
+from .predict import predict
+from .train_features import span_loss
+
+POOL = 50  # batches sorted together: the larger, the less padding and the less chance
+
+
+class LengthMixedSampler(Sampler[int]):
+    """Windows of about one length share a batch, and the batches come in random order.
+
+    Within pools of POOL random batches the windows are sorted by length and cut into batches, which are then shuffled.
+    So an optimiser step sees all lengths, which transformers' `group_by_length` (sorted within a pool) does not give.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
+        self.lengths, self.batch_size, self.seed = torch.tensor(lengths), batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(len(self), generator=generator)
+        full: list[torch.Tensor] = []
+        rest: list[torch.Tensor] = []  # an incomplete batch stays last: its neighbours must not shift
+        for pool in order.split(self.batch_size * POOL):
+            for batch in pool[self.lengths[pool].argsort(stable=True)].split(self.batch_size):
+                (full if len(batch) == self.batch_size else rest).append(batch)
+        for number in torch.randperm(len(full), generator=generator).tolist():
+            yield from full[number].tolist()
+        for batch in rest:
+            yield from batch.tolist()
+
+
+class QATrainer(Trainer):
+    """Trains on `train_features`, evaluates rows with `predict`.
+
+    Args:
+        windower: makes the evaluation's windows.
+        score: from the rows and their answers to a dict of numbers; logged under `eval_`.
+        predict_options: keywords of `predict`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        windower: Windower,
+        score: Callable[[Any, Mapping[str, Answers]], dict[str, float]],
+        predict_options: Mapping[str, Any],
+        **kwargs: Any,
+    ):
+        super().__init__(*args, **kwargs)
+        # Our loss is a mean over equal batches; the Trainer divides it by the accumulation steps.
+        self.model_accepts_loss_kwargs = False
+        self.windower, self.score, self.predict_options = windower, score, predict_options
+        self.answers: dict[str, Answers] = {}
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
+        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+        return LengthMixedSampler(rows["length"], self.args.train_batch_size, seed)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Mean over the windows of the batch of `span_loss`."""
+        gold = {name: inputs.pop(name) for name in ("starts", "ends", "allowed")}
+        outputs = model(**inputs)
+        loss = span_loss(outputs, **gold)
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Answer the rows of the evaluation set, score the answers, log the scores; keeps them in `self.answers`."""
+        rows: Any = eval_dataset if eval_dataset is not None else self.eval_dataset
+        # Evaluation under the same autocast as training; a model wrapped for several processes is read unwrapped.
+        model = self.accelerator.unwrap_model(self.model)
+        training = model.training
+        with self.compute_loss_context_manager():
+            self.answers = predict(model, self.windower, rows, **self.predict_options)
+        model.train(training)
+        scores = {f"{metric_key_prefix}_{name}": value for name, value in self.score(rows, self.answers).items()}
+        self.log(scores)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores

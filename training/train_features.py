@@ -1,0 +1,130 @@
+"""What the fine-tuning step eats: windows with their gold tokens, collated into tensors, and the loss on them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .features import Document, Window, Windower, collate, token_span
+
+NO_ANSWER = 0  # the first token's position stands for "the answer is not in this window"
+IGNORED = -100
+
+
+def train_features(
+    rows: Iterable[Mapping[str, Any]], windower: Windower, *, negatives: int = 1, seed: int = 42
+) -> Iterator[dict[str, Any]]:
+    """Yield the training windows of SQuAD-format rows.
+
+    Every window that holds a whole answer is kept, with all the answers it holds; of the windows of an answerable
+    document that hold none, `negatives` are drawn; a document without an answer gives one drawn window in all. An
+    answer that no token covers makes no positive.
+
+    Yields dicts: `input_ids`, `length`, `prefix_length`, `starts` and `ends` (token positions of every gold span in
+    the window, or [NO_ANSWER]), `place` (a number in [0, 1) for `TrainCollator`'s position offset).
+    """
+    for number, row in enumerate(rows):
+        rng = np.random.default_rng([seed, number])
+        document = windower.document(row["context"])
+        spans = gold_spans(document, row["answers"])
+        positive: list[tuple[Window, list[tuple[int, int]]]] = []
+        negative: list[tuple[Window, list[tuple[int, int]]]] = []
+        for window in windower.windows(row["question"], document):
+            gold = [_in_window(window, span) for span in spans]
+            inside = [span for span in gold if span is not None]
+            (positive if inside else negative).append((window, inside or [(NO_ANSWER, NO_ANSWER)]))
+        keep = negatives if positive else 1
+        drawn = [negative[i] for i in sorted(rng.permutation(len(negative))[:keep])]
+        for window, gold_in_window in positive + drawn:
+            yield {
+                "input_ids": window.input_ids,
+                "length": len(window),
+                "prefix_length": window.prefix_length,
+                "starts": sorted({start for start, _ in gold_in_window}),
+                "ends": sorted({end for _, end in gold_in_window}),
+                "place": float(rng.random()),
+            }
+
+
+def gold_spans(document: Document, answers: Mapping[str, Sequence[Any]]) -> list[tuple[int, int]]:
+    """First and last document token of every answer that tokens cover."""
+    spans = (
+        token_span(document, start, start + len(text))
+        for text, start in zip(answers["text"], answers["answer_start"], strict=True)
+    )
+    return [span for span in spans if span is not None]
+
+
+def _in_window(window: Window, span: tuple[int, int]) -> tuple[int, int] | None:
+    """Positions in the window's sequence of a span of document tokens, None unless the whole span is inside."""
+    start, end = span[0] - window.document_start, span[1] - window.document_start
+    if start < 0 or end >= window.document_length:
+        return None
+    return start + window.prefix_length, end + window.prefix_length
+
+
+@dataclass
+class TrainCollator:
+    """Pad features into a batch for `span_loss`.
+
+    Args:
+        random_positions: share of the windows whose document is put at a random offset in the position table, so that
+            every tiled position row is trained at the price of short examples. Longformer only.
+        positions: tokens that the model's position table holds.
+    """
+
+    config: Any
+    pad_token_id: int
+    positions: int
+    random_positions: float = 0.0
+
+    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """Returns the model's inputs (windows, tokens), and `starts`, `ends` (windows, golds) padded with IGNORED and
+        `allowed` (windows, tokens), True on the document and on the first token."""
+        windows = [
+            Window(np.asarray(f["input_ids"], dtype=np.int32), f["prefix_length"], 0, f["length"] - f["prefix_length"])
+            for f in features
+        ]
+        batch = collate(windows, self.config, self.pad_token_id)
+        width = batch["input_ids"].shape[1]
+        positions = torch.arange(width)
+        prefixes = torch.tensor([w.prefix_length for w in windows])[:, None]
+        if self.config.model_type == "longformer" and self.random_positions > 0:
+            batch["position_ids"] = self._position_ids(features, positions, prefixes)
+        # The final separator lies inside [prefix, length): leave it out.
+        ends = torch.tensor([len(w) for w in windows])[:, None] - 1
+        batch["allowed"] = ((positions >= prefixes) & (positions < ends)) | (positions == NO_ANSWER)
+        for name in ("starts", "ends"):
+            golds = [torch.tensor(f[name]) for f in features]
+            batch[name] = torch.nn.utils.rnn.pad_sequence(golds, batch_first=True, padding_value=IGNORED)
+        return batch
+
+    def _position_ids(
+        self, features: Sequence[Mapping[str, Any]], positions: torch.Tensor, prefixes: torch.Tensor
+    ) -> torch.Tensor:
+        """Longformer's own numbering (from pad_token_id + 1; padding stays at pad_token_id), documents moved."""
+        # `place` below the share moves the window; its rest, stretched to [0, 1), says how far.
+        share = self.random_positions
+        offsets = [
+            int(f["place"] / share * (self.positions - f["length"] + 1)) if f["place"] < share else 0 for f in features
+        ]
+        moved = positions + torch.where(positions >= prefixes, torch.tensor(offsets)[:, None], 0)
+        lengths = torch.tensor([f["length"] for f in features])[:, None]
+        first = self.config.pad_token_id + 1
+        return torch.where(positions < lengths, moved + first, self.config.pad_token_id)
+
+
+def span_loss(outputs: Any, starts: torch.Tensor, ends: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    """Mean over the windows of -log P(any gold start) and -log P(any gold end), averaged.
+
+    With one gold span this is the usual cross-entropy; with several it is the "OR" loss of the Longformer paper
+    (appendix, TriviaQA) after Clark and Gardner (2018). The softmax runs over the tokens that can be an answer.
+    """
+    losses = []
+    for logits, gold in ((outputs.start_logits, starts), (outputs.end_logits, ends)):
+        log_p = logits.float().masked_fill(~allowed, float("-inf")).log_softmax(dim=-1)
+        at_gold = log_p.gather(1, gold.clamp(min=0)).masked_fill(gold == IGNORED, float("-inf"))
+        losses.append(-at_gold.logsumexp(dim=-1))
+    return (losses[0] + losses[1]).mean() / 2
