@@ -1,1 +1,5 @@
-"""What is published as dataset repositories: SQ3 and XQ3 as loading scripts, and the call that loads them."""
+"""SQ3 and XQ3: SQuAD and XQuAD with consecutive paragraphs joined into long documents."""
+
+from .loading import load_dataset
+
+__all__ = ["load_dataset"]

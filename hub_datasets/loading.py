@@ -1,0 +1,152 @@
+"""`load_dataset()`: the loading scripts' rows by the same call on every version of `datasets`.
+
+Versions 4 and later refuse to run a loading script, but the builder class in it still works when it is instantiated
+directly. That is all that happens here, on every version, so no code from a repository is ever run: a Hub id gives the
+source files, this package the rules.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .cli import UserError
+from .concat import ConcatOptions, CorpusError
+
+BUILDERS = ("squad_long", "xquad_long")
+_CODE = ("concat.py", "squad_format.py", "squad_long.py", "xquad_long.py")
+
+DataFiles = str | Path | Sequence[str | Path] | Mapping[str, str | Path | Sequence[str | Path]]
+
+
+def load_dataset(
+    path: str,
+    name: str | None = None,
+    *,
+    split: str | None = None,
+    data_files: DataFiles | None = None,
+    nr_concats: int = 3,
+    questions: str = "first",
+    within_articles: bool = False,
+    separator: str = "",
+    on_bad_span: str = "error",
+    cache_dir: str | Path | None = None,
+    streaming: bool = False,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    num_proc: int | None = None,
+) -> Any:
+    """SQ3 or XQ3, or any SQuAD-format files made long by the same rules.
+
+    Args:
+        path: "squad_long", "xquad_long", or the Hub id of a repository made by `python -m hub_datasets.publish`.
+        name: configuration; for xquad_long "all" (the default) or a language.
+        split: one split instead of all of them.
+        data_files: your own SQuAD-format files (paths or URLs; one, several, or a mapping from split to them) instead
+            of the official ones. A bare path is the split train of squad_long and the split validation of xquad_long.
+        nr_concats, questions, within_articles, separator, on_bad_span: see `hub_datasets.concat.ConcatOptions`.
+        cache_dir: where rows are kept, `datasets`' own cache by default.
+        streaming: an IterableDataset that reads the files as it goes.
+        revision, token: of the Hub repository.
+        num_proc: processes that build the rows.
+
+    Returns:
+        A DatasetDict, or a Dataset with `split` (their iterable kin with `streaming`), with the columns id, title,
+        context, question, answers {text, answer_start}, and for xquad_long language.
+
+    Raises:
+        UserError: one sentence on the argument or the file that must be mended. With `streaming`, what is wrong inside
+            a file shows while rows are read, as the CorpusError that UserError otherwise carries.
+    """
+    options = ConcatOptions(nr_concats, questions, within_articles, separator, on_bad_span)
+    try:
+        options.check()
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+    import datasets
+    from datasets.exceptions import DatasetGenerationError
+
+    kind, base_path = _locate(path, revision, token)
+    builder_class = _builder_class(kind)
+    if name is not None and name not in builder_class.builder_configs:
+        raise UserError(
+            f"name {name!r} is no configuration of {path}: choose one of {', '.join(builder_class.builder_configs)}"
+        )
+    try:
+        builder = builder_class(
+            cache_dir=None if cache_dir is None else str(cache_dir),
+            config_name=name,
+            hash=_code_hash(datasets.__version__),
+            base_path=base_path,
+            token=token,
+            data_files=_absolute(data_files),
+            **vars(options),
+        )
+        if streaming:
+            return builder.as_streaming_dataset(split=split)
+        builder.download_and_prepare(num_proc=num_proc)
+    except (CorpusError, datasets.exceptions.DataFilesNotFoundError) as error:
+        raise UserError(str(error)) from error
+    except DatasetGenerationError as error:
+        if isinstance(error.__cause__, CorpusError):
+            raise UserError(str(error.__cause__)) from error
+        raise
+    except (ConnectionError, FileNotFoundError) as error:
+        raise UserError(
+            f"a source file of {path} cannot be reached ({error}): check the connection, or give local data_files"
+        ) from error
+    if split is not None and split.split("[")[0].split("+")[0] not in (*builder.info.splits, "all"):
+        raise UserError(f"split {split!r} is not in {path}: choose one of {', '.join(builder.info.splits)}")
+    return builder.as_dataset(split=split)
+
+
+def _builder_class(kind: str) -> Any:
+    if kind == "squad_long":
+        from .squad_long import SquadLong
+
+        return SquadLong
+    from .xquad_long import XquadLong
+
+    return XquadLong
+
+
+def _locate(path: str, revision: str | None, token: str | bool | None) -> tuple[str, str]:
+    """Which builder a path means, and the folder or repository that its source files are looked for in."""
+    if path in BUILDERS:
+        return path, str(Path(__file__).parent)
+    if path.count("/") != 1 or Path(path).exists():
+        raise UserError(f"path {path!r} is neither {' nor '.join(BUILDERS)} nor a Hub id such as org/xquad_long")
+    from huggingface_hub import HfApi
+
+    info = HfApi(token=token).dataset_info(path, revision=revision)
+    names = {file.rfilename for file in info.siblings or ()}
+    for kind, mark in (("squad_long", "data/train-v1.1.json"), ("xquad_long", "data/xquad.en.json")):
+        if mark in names:
+            return kind, f"hf://datasets/{path}@{info.sha}"
+    raise UserError(
+        f"path {path!r} is a dataset repository without the source files of {' or '.join(BUILDERS)}: "
+        "load it by datasets.load_dataset, or pass its SQuAD-format files as data_files"
+    )
+
+
+def _absolute(data_files: DataFiles | None) -> Any:
+    """Paths against the current folder (`datasets` takes them against the script's); what does not exist is refused."""
+    if data_files is None:
+        return None
+    if isinstance(data_files, Mapping):
+        return {split: _absolute(files) for split, files in data_files.items()}
+    if not isinstance(data_files, (str, Path)):
+        return [_absolute(file) for file in data_files]
+    if "://" in str(data_files):
+        return str(data_files)
+    file = Path(data_files).expanduser().absolute()
+    if not file.is_file() and not any(sign in file.name for sign in "*?["):
+        raise UserError(f"data_files {str(data_files)!r} is not a file: check the path")
+    return str(file)
+
+
+def _code_hash(datasets_version: str) -> str:
+    """Keeps cached rows apart by the code that made them, and by the generation of `datasets` that wrote them."""
+    code = b"\0".join((Path(__file__).parent / name).read_bytes() for name in _CODE)
+    return hashlib.sha256(datasets_version.split(".")[0].encode() + b"\0" + code).hexdigest()

@@ -1,0 +1,94 @@
+"""SQ3: SQuAD v1.1, and any file in SQuAD's format, with consecutive paragraphs joined into long documents.
+
+    datasets.load_dataset("org/squad_long", nr_concats=3, trust_remote_code=True)                 # datasets 3.6
+    datasets.load_dataset("squad_long.py", data_files="/my/squad.json", trust_remote_code=True)   # your own file
+    hub_datasets.load_dataset("squad_long", nr_concats=3)                                         # datasets 3.6, 5.x
+
+The parameters are those of `ConcatOptions` in concat.py.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+import datasets
+
+from .concat import ConcatOptions
+from .squad_format import FEATURES, long_tables
+
+_CITATION = """\
+@inproceedings{rajpurkar-etal-2016-squad,
+    title = {{SQ}u{AD}: 100,000+ Questions for Machine Comprehension of Text},
+    author = {Rajpurkar, Pranav and Zhang, Jian and Lopyrev, Konstantin and Liang, Percy},
+    booktitle = {Proceedings of EMNLP},
+    year = {2016},
+    url = {https://aclanthology.org/D16-1264},
+}
+"""
+
+URL = "https://rajpurkar.github.io/SQuAD-explorer/dataset/"
+# Split -> the official file and its SHA-256.
+SOURCES = {
+    "train": ("train-v1.1.json", "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955"),
+    "validation": ("dev-v1.1.json", "95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9"),
+}
+
+
+VERSION = datasets.Version("1.0.0")
+
+
+@dataclass
+class SquadLongConfig(ConcatOptions, datasets.BuilderConfig):
+    """The fields of ConcatOptions, as keywords of `load_dataset`."""
+
+
+class SquadLong(datasets.ArrowBasedBuilder):
+    """Splits train and validation; with `data_files`, the splits that it names."""
+
+    VERSION = VERSION
+    RELEASE_NOTES: ClassVar = {"1.0.0": "SQuAD v1.1 with every answer_start right after concatenation."}
+    BUILDER_CONFIG_CLASS = SquadLongConfig
+    BUILDER_CONFIGS: ClassVar = [SquadLongConfig(name="squad", version=VERSION)]
+    DEFAULT_CONFIG_NAME = "squad"
+
+    def _info(self) -> datasets.DatasetInfo:
+        # A user's keywords reach the config by setattr, past its constructor; this runs before the cache is read.
+        self.config.check()
+        return datasets.DatasetInfo(
+            description=__doc__,
+            features=datasets.Features(FEATURES),
+            homepage="https://rajpurkar.github.io/SQuAD-explorer/",
+            license="cc-by-sa-4.0",
+            citation=_CITATION,
+        )
+
+    def _split_generators(self, dl_manager):
+        digests: dict[str, list[str | None]]
+        if self.config.data_files is not None:
+            sources = {str(split): list(files) for split, files in self.config.data_files.items()}
+            digests = {split: [None] * len(files) for split, files in sources.items()}
+        else:
+            sources = {split: [self._locate(name)] for split, (name, _) in SOURCES.items()}
+            digests = {split: [digest] for split, (_, digest) in SOURCES.items()}
+        paths = dl_manager.download(sources)
+        return [
+            datasets.SplitGenerator(
+                name=split,
+                # Lists of one length: `datasets` takes each place for a shard.
+                gen_kwargs={"paths": paths[split], "sources": sources[split], "digests": digests[split]},
+            )
+            for split in sources
+        ]
+
+    def _locate(self, name: str) -> str:
+        """A published repository carries its sources under data/; a bare checkout takes them from their home."""
+        base = self.base_path or ""
+        published = "://" in base or os.path.isfile(os.path.join(base, "data", name))
+        return f"data/{name}" if published else URL + name
+
+    def _generate_tables(self, paths, sources, digests):
+        for shard, (path, source, digest) in enumerate(zip(paths, sources, digests, strict=True)):
+            with open(path, "rb") as file:
+                content = file.read()
+            for number, table in enumerate(long_tables(content, source, digest, self.config)):
+                yield (shard, number), table
