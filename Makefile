@@ -57,17 +57,23 @@ release: $(STAMP)  ## Build the wheel and the source archive and check them; upl
 COMPOSE := docker compose
 LAUNCH  ?= accelerate launch
 
-build:  ## Build the image; GPU machines: make build DEVICE=cuda.
-	$(COMPOSE) build $(if $(DEVICE),--build-arg DEVICE=$(DEVICE))
+build:  ## Build the image (DEVICE in .env says for which machine).
+	$(COMPOSE) build
 
 up:  ## Start the container and leave it running.
 	$(COMPOSE) up --detach
 
+# $(run) goes in by the environment, so that its quotes survive; what it prints is kept for `make logs`.
+repl: export RUN = $(LAUNCH) $(run)
 repl:  ## Run a script in it: make repl run="training/finetune.py --help"; without run=, a shell.
-	$(COMPOSE) exec repl $(if $(run),logged $(LAUNCH) $(run),bash)
+ifdef run
+	@$(COMPOSE) exec --env RUN="$$RUN" repl bash -o pipefail -c 'eval "$$RUN" 2>&1 | tee -a logs/repl.log'
+else
+	@$(COMPOSE) exec repl bash
+endif
 
 logs:  ## Follow what `make repl` prints.
-	$(COMPOSE) exec repl tail -n 200 -F /workspace/logs/repl.log
+	$(COMPOSE) exec repl tail -n 200 -F logs/repl.log
 
 down:  ## Stop and remove the container; data, models and logs stay.
 	$(COMPOSE) down
