@@ -9,7 +9,7 @@ prints one line of JSON with `exact_match` and `f1` in percent. Predictions are 
 | metric | follows | a question without a prediction |
 |---|---|---|
 | squad | SQuAD v1.1's evaluate-v1.1.py; XQuAD uses it for every language | counts 0 |
-| squad_v2 | SQuAD 2.0's evaluate-v2.0.py, with its thresholds when `--na_prob_file` is given | counts 0 (the script stops) |
+| squad_v2 | SQuAD 2.0's evaluate-v2.0.py, with its thresholds by `--na_prob_file` | counts 0 (the script stops) |
 | mlqa | MLQA's mlqa_evaluation_v1.py, by the language of the answer | counts 0 |
 | triviaqa | TriviaQA's triviaqa_evaluation.py, the highest score over all aliases | counts 0 |
 | language_aware | ours, see `training.normalise.language_aware` | counts 0 |
@@ -77,7 +77,7 @@ def score(
 
 
 def _sum(values: list[float]) -> float:
-    """Plain left-to-right addition, as the scripts' `+=`: since Python 3.12 `sum` corrects rounding, the scripts do not."""
+    """Addition from left to right, as by the scripts' `+=`: since Python 3.12 `sum` corrects its rounding."""
     return reduce(operator.add, values)
 
 
@@ -95,7 +95,7 @@ def check_metric(metric: str, language: str = "en") -> None:
 def question_scores(
     metric: str, questions: Gold, predictions: Mapping[str, str], language: str = "en"
 ) -> tuple[list[float], list[float]]:
-    """Exact match and F1 of each question, 0 to 1, in the order of `questions`; says on stderr what was not answered."""
+    """Exact match and F1 of each question, 0 to 1, in the order given; stderr names what lacks a prediction."""
     normal = cache(partial(_normal, NORMALISERS[metric], language))
     exact: list[float] = []
     f1: list[float] = []

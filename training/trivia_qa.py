@@ -1,0 +1,107 @@
+"""TriviaQA in its official layout, as extractive rows: one row for each question and document.
+
+    <data_dir>/qa/{wikipedia,web}-{train,dev}.json
+    <data_dir>/evidence/{wikipedia,web}/<Filename>
+
+The data set gives answers as strings, not as places. Distant supervision marks every place in the document where an
+alias stands, compared as the official script compares (`training.normalise.triviaqa`): case, punctuation, underscores
+and articles do not matter. Source of the layout and of the rules: github.com/mandarjoshi90/triviaqa, `utils/`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.cli import UserError
+from training.gold import read_json, triviaqa_aliases
+from training.normalise import TRIVIAQA_PUNCTUATION, triviaqa
+
+HUB_ID = "mandarjoshi/trivia_qa"
+SPLIT_NAMES = {"train": "train", "validation": "dev"}
+WORD = re.compile("[^\\s_" + re.escape("".join(map(chr, TRIVIAQA_PUNCTUATION))) + "]+")
+ARTICLES = {"a", "an", "the"}
+
+
+def read_rows(qa_file: str | Path, evidence_dir: str | Path | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of an official `qa/*.json` file.
+
+    `evidence_dir` holds `wikipedia/` and `web/`; by default it is the folder `evidence` beside `qa`. Yields `id`
+    (`QuestionId--Filename`), `question_id` (the key the official script scores by: the question on Wikipedia, `id` on
+    the web), `title`, `context`, `question`, `answers` (every place of every alias), `aliases` and `language`.
+    """
+    qa_file = Path(qa_file)
+    evidence = Path(evidence_dir) if evidence_dir else qa_file.parent.parent / "evidence"
+    content = read_json(qa_file, "the TriviaQA file")
+    if not isinstance(content, dict) or not isinstance(content.get("Data"), list):
+        raise UserError(f"{str(qa_file)!r} is not in TriviaQA's format: it has no list 'Data'")
+    by_question = content.get("Domain") == "Wikipedia"
+    for datum in content["Data"]:
+        for folder, pages in (("wikipedia", "EntityPages"), ("web", "SearchResults")):
+            for page in datum.get(pages, []):
+                document = _read_document(evidence / folder / page["Filename"])
+                yield _row(datum, page["Filename"], page.get("Title", ""), document, by_question)
+
+
+def hub_rows(dataset: Iterable[Mapping[str, Any]], domain: str) -> Iterator[dict[str, Any]]:
+    """The same rows from the Hub's `mandarjoshi/trivia_qa`, configurations `rc.wikipedia` and `rc.web`."""
+    columns = (("entity_pages", "wiki_context"), ("search_results", "search_context"))
+    for record in dataset:
+        datum = {
+            "QuestionId": record["question_id"],
+            "Question": record["question"],
+            "Answer": {"NormalizedAliases": record["answer"]["normalized_aliases"]},
+        }
+        for pages, text in columns:
+            documents = record[pages]
+            for filename, title, context in zip(
+                documents["filename"], documents["title"], documents[text], strict=True
+            ):
+                if context:
+                    yield _row(datum, filename, title, context, domain == "wikipedia")
+
+
+def find_aliases(document: str, aliases: Iterable[str]) -> list[tuple[int, str]]:
+    """Every place where one of the normalised `aliases` stands: (offset in characters, text as it stands there).
+
+    Places are in the order of the document. One alias inside another ("York" in "York, England") is two places.
+    """
+    words = [
+        (match.start(), match.end(), lowered)
+        for match in WORD.finditer(document)
+        if (lowered := match.group().lower()) not in ARTICLES
+    ]
+    by_first: dict[str, set[tuple[str, ...]]] = {}
+    for alias in aliases:
+        tokens = tuple(triviaqa(alias).split())
+        if tokens:
+            by_first.setdefault(tokens[0], set()).add(tokens)
+    found = set()
+    for at, (start, _, word) in enumerate(words):
+        for tokens in by_first.get(word, ()):
+            stretch = words[at : at + len(tokens)]
+            if tuple(lowered for _, _, lowered in stretch) == tokens:
+                found.add((start, stretch[-1][1]))
+    return [(start, document[start:end]) for start, end in sorted(found)]
+
+
+def _row(datum: Mapping[str, Any], filename: str, title: str, document: str, by_question: bool) -> dict[str, Any]:
+    aliases = triviaqa_aliases(datum["Answer"]) if "Answer" in datum else []
+    places = find_aliases(document, aliases)
+    identifier = f"{datum['QuestionId']}--{filename}"
+    return {
+        "id": identifier,
+        "question_id": datum["QuestionId"] if by_question else identifier,
+        "title": title,
+        "context": document,
+        "question": datum["Question"],
+        "answers": {"text": [text for _, text in places], "answer_start": [start for start, _ in places]},
+        "aliases": aliases,
+        "language": "en",
+    }
+
+
+def _read_document(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(f"the TriviaQA document {str(path)!r} is missing: unpack the evidence folder beside qa/")
+    return path.read_text(encoding="utf-8")
