@@ -1,0 +1,234 @@
+"""The tensors of a checkpoint as bytes on disk: read piece by piece, written in one stream, never all in memory.
+
+safetensors files are read by their header (a little-endian u64 length, JSON, then the data; see the format's README),
+single or sharded. PyTorch's .bin files go through `torch.load(weights_only=True)`, which runs no code of the file.
+"""
+
+import json
+import math
+import os
+import pickle
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hub_datasets.cli import UserError
+
+ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+PIECE = 16 * 2**20  # bytes held at a time; a multiple of every item size
+
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor that stays on disk: `read(start, stop)` gives that range of its bytes (row-major, little-endian)."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    read: Callable[[int, int], bytes | memoryview]
+
+    @property
+    def nbytes(self) -> int:
+        return ITEM_BYTES[self.dtype] * math.prod(self.shape)
+
+    def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes | memoryview]:
+        """The bytes from `start` to `stop` (all of them by default), at most `PIECE` at a time."""
+        stop = self.nbytes if stop is None else stop
+        for at in range(start, stop, PIECE):
+            yield self.read(at, min(at + PIECE, stop))
+
+    def equals(self, other: "Tensor") -> bool:
+        """Same type, shape and bytes."""
+        if (self.dtype, self.shape) != (other.dtype, other.shape):
+            return False
+        return all(bytes(a) == bytes(b) for a, b in zip(self.pieces(), other.pieces(), strict=True))
+
+
+def read_checkpoint(folder: Path) -> dict[str, Tensor]:
+    """Name -> tensor of the checkpoint in `folder`; safetensors are preferred to .bin files.
+
+    Raises:
+        UserError: no weights, a truncated or malformed file, a shard that is missing, a .bin file that holds code.
+    """
+    for candidates, read in ((SAFETENSORS, _read_safetensors), (PICKLED, _read_pickled)):
+        single, index = (folder / name for name in candidates)
+        if single.is_file():
+            return read(single)
+        if index.is_file():
+            return _read_shards(index, read)
+    raise UserError(
+        f"{str(folder)!r} holds no weights: expected one of {', '.join(SAFETENSORS + PICKLED)} (TensorFlow and Flax"
+        " files are not read; save the model once with transformers as safetensors)"
+    )
+
+
+def _read_shards(index: Path, read: Callable[[Path], dict[str, Tensor]]) -> dict[str, Tensor]:
+    shards: dict[str, dict[str, Tensor]] = {}
+    tensors = {}
+    for name, file in read_json(index).get("weight_map", {}).items():
+        if Path(file).name != file or not (index.parent / file).is_file():
+            raise UserError(f"{str(index)!r} names the shard {file!r}, which is not beside it: download it again")
+        shards.setdefault(file, {})
+        if not shards[file]:
+            shards[file] = read(index.parent / file)
+        if name not in shards[file]:
+            raise UserError(f"{str(index)!r} says that {name!r} is in {file!r}, but it is not: download both again")
+        tensors[name] = shards[file][name]
+    return tensors
+
+
+def read_json(path: Path) -> dict:
+    """The object in a JSON file, or one sentence that names the file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{str(path)!r} is not JSON ({error}): download it again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{str(path)!r} holds a {type(content).__name__}, an object was expected: download it again")
+    return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    broken = f"{str(path)!r} is truncated or is not a safetensors file: download it again"
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise UserError(f"{broken} (its header of {length} bytes does not fit into its {size} bytes)")
+        try:
+            header = json.loads(file.read(length))
+            entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+            spans = {
+                name: (8 + length + a, 8 + length + b) for name, e in entries.items() for a, b in [e["data_offsets"]]
+            }
+            kinds = {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{broken} (its header cannot be read)") from error
+    end = max((stop for _, stop in spans.values()), default=8 + length)
+    if end != size:
+        raise UserError(f"{broken} (it should have {end} bytes and has {size})")
+    tensors = {}
+    for name, (dtype, shape) in kinds.items():
+        if dtype not in ITEM_BYTES:
+            raise UserError(
+                f"the tensor {name!r} in {str(path)!r} is stored as {dtype}: save the model in float32 first"
+            )
+        start, stop = spans[name]
+        tensors[name] = Tensor(dtype, shape, _file_reader(path, start))
+        if tensors[name].nbytes != stop - start:
+            raise UserError(f"{broken} (the shape {list(shape)} of {name!r} does not fit its {stop - start} bytes)")
+    return tensors
+
+
+def _file_reader(path: Path, offset: int) -> Callable[[int, int], bytes]:
+    def read(start: int, stop: int) -> bytes:
+        with path.open("rb", buffering=0) as file:
+            data = os.pread(file.fileno(), stop - start, offset + start)
+        if len(data) != stop - start:
+            raise UserError(f"{str(path)!r} ended while it was read: download it again")
+        return data
+
+    return read
+
+
+def _read_pickled(path: Path) -> dict[str, Tensor]:
+    import torch
+
+    try:
+        # Files of torch >= 1.6 are zip archives, which can be mapped instead of read.
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise UserError(
+            f"{str(path)!r} is truncated or holds more than tensors, and its code is not run: save the model as"
+            f" safetensors where you trust it ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from error
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise UserError(f"{str(path)!r} is not a dictionary of tensors: save the model's state_dict() as safetensors")
+    return {name: from_torch(tensor) for name, tensor in loaded.items()}
+
+
+def from_torch(tensor) -> Tensor:
+    """A `torch.Tensor` in memory (or mapped) as a `Tensor`."""
+    import torch
+
+    data = tensor.detach().contiguous()
+    flat = memoryview(data.reshape(-1).view(torch.uint8).numpy())
+    return Tensor(DTYPE_CODES[str(data.dtype)], tuple(data.shape), lambda start, stop: flat[start:stop])
+
+
+DTYPE_CODES = {
+    "torch.float64": "F64",
+    "torch.float32": "F32",
+    "torch.float16": "F16",
+    "torch.bfloat16": "BF16",
+    "torch.int64": "I64",
+    "torch.int32": "I32",
+    "torch.int16": "I16",
+    "torch.int8": "I8",
+    "torch.uint8": "U8",
+    "torch.bool": "BOOL",
+}
+TORCH_NAMES = {code: name.removeprefix("torch.") for name, code in DTYPE_CODES.items()}
+
+
+@dataclass(frozen=True)
+class Output:
+    """A tensor to be written: its header entry and the bytes in order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    pieces: Callable[[], Iterable[bytes | memoryview]]
+
+    @property
+    def nbytes(self) -> int:
+        return ITEM_BYTES[self.dtype] * math.prod(self.shape)
+
+
+def cast(output: Output, dtype: str) -> Output:
+    """`output` rounded to another float type ("F16", "BF16", "F32"), piece by piece."""
+    if output.dtype == dtype or not output.dtype.endswith(("F16", "F32", "F64")):
+        return output
+
+    def pieces() -> Iterator[memoryview]:
+        import torch
+
+        source, target = getattr(torch, TORCH_NAMES[output.dtype]), getattr(torch, TORCH_NAMES[dtype])
+        for piece in output.pieces():
+            values = torch.frombuffer(bytearray(piece), dtype=source).to(target)
+            yield memoryview(values.view(torch.uint8).numpy())
+
+    return Output(dtype, output.shape, pieces)
+
+
+def write_safetensors(path: Path, outputs: Mapping[str, Output], progress: Callable[[int], object]) -> None:
+    """Write one safetensors file; `progress` is called with the number of bytes of each piece."""
+    header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
+    names = sorted(outputs, key=lambda name: (-ITEM_BYTES[outputs[name].dtype], name))  # keeps every tensor aligned
+    at = 0
+    for name in names:
+        output = outputs[name]
+        stop = at + output.nbytes
+        header[name] = {"dtype": output.dtype, "shape": list(output.shape), "data_offsets": [at, stop]}
+        at = stop
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    with path.open("wb", buffering=0) as file:
+        file.write(len(encoded).to_bytes(8, "little") + encoded)
+        for name in names:
+            written = 0
+            for piece in outputs[name].pieces():
+                written += _write_all(file, piece, progress)
+            if written != outputs[name].nbytes:
+                raise RuntimeError(f"{name}: {written} bytes written, {outputs[name].nbytes} announced")
+
+
+def _write_all(file, piece: bytes | memoryview, progress: Callable[[int], object]) -> int:
+    view = memoryview(piece)
+    while view.nbytes:
+        count = file.write(view)  # an unbuffered file may take a part
+        view = view[count:]
+        progress(count)
+    return len(piece)

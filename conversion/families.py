@@ -1,0 +1,239 @@
+"""Which tensor becomes which: one table a family, read by one loop.
+
+A table maps a source name to the Longformer names that receive a copy of it; `{}` stands for the layer; an empty tuple
+means "known, and needed by nothing". A name that no table knows is an error, never skipped.
+
+Names are written without the encoder's prefix ("bert.", "roberta."), which files carry or not, and with LayerNorm's
+weight and bias under these names (TensorFlow's descendants say gamma and beta).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hub_datasets.cli import UserError
+
+Names = dict[str, tuple[str, ...]]
+
+
+def _same(*names: str) -> Names:
+    return {name: (name,) for name in names}
+
+
+def _linear(*modules: str) -> Names:
+    return _same(*(f"{module}.{kind}" for module in modules for kind in ("weight", "bias")))
+
+
+POSITIONS = "embeddings.position_embeddings.weight"
+WORDS = "embeddings.word_embeddings.weight"
+SELF = "encoder.layer.{}.attention.self."
+
+LOCAL = _linear(SELF + "query", SELF + "key", SELF + "value")
+GLOBAL = _linear(SELF + "query_global", SELF + "key_global", SELF + "value_global")
+
+# The global projections start as copies of the local ones.
+LOCAL_TO_BOTH: Names = {
+    f"{SELF}{part}.{kind}": (f"{SELF}{part}.{kind}", f"{SELF}{part}_global.{kind}")
+    for part in ("query", "key", "value")
+    for kind in ("weight", "bias")
+}
+
+# RoBERTa, XLM-R and CamemBERT inherit BERT's encoder to the letter.
+ENCODER: Names = {
+    **_same(WORDS, POSITIONS, "embeddings.token_type_embeddings.weight"),
+    **_linear(
+        "embeddings.LayerNorm",
+        "encoder.layer.{}.attention.output.dense",
+        "encoder.layer.{}.attention.output.LayerNorm",
+        "encoder.layer.{}.intermediate.dense",
+        "encoder.layer.{}.output.dense",
+        "encoder.layer.{}.output.LayerNorm",
+    ),
+}
+POOLER = _linear("pooler.dense")
+
+# Buffers that older transformers saved; both are recomputed.
+BUFFERS: Names = {"embeddings.position_ids": (), "embeddings.token_type_ids": ()}
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head with a counterpart in Longformer: the class that holds it and the names of its tensors.
+
+    `required` tensors tell that a file has this head; `optional` ones may be absent because they are tied to others.
+    """
+
+    longformer: str
+    required: Names
+    optional: Names = field(default_factory=dict)
+
+
+DECODER_WEIGHT, DECODER_BIAS = "lm_head.decoder.weight", "lm_head.decoder.bias"
+
+QUESTION_ANSWERING = Head("LongformerForQuestionAnswering", _linear("qa_outputs"))
+TOKEN_CLASSIFICATION = Head("LongformerForTokenClassification", _linear("classifier"))
+MULTIPLE_CHOICE = Head("LongformerForMultipleChoice", {**POOLER, **_linear("classifier")})
+
+ROBERTA_HEADS = {
+    "ForMaskedLM": Head(
+        "LongformerForMaskedLM",
+        {**_linear("lm_head.dense", "lm_head.layer_norm"), **_same("lm_head.bias")},
+        _same(DECODER_WEIGHT, DECODER_BIAS),
+    ),
+    "ForQuestionAnswering": QUESTION_ANSWERING,
+    "ForSequenceClassification": Head(
+        "LongformerForSequenceClassification", _linear("classifier.dense", "classifier.out_proj")
+    ),
+    "ForTokenClassification": TOKEN_CLASSIFICATION,
+    "ForMultipleChoice": MULTIPLE_CHOICE,
+}
+
+BERT_MASKED_LM = Head(
+    "LongformerForMaskedLM",
+    {
+        "cls.predictions.transform.dense.weight": ("lm_head.dense.weight",),
+        "cls.predictions.transform.dense.bias": ("lm_head.dense.bias",),
+        "cls.predictions.transform.LayerNorm.weight": ("lm_head.layer_norm.weight",),
+        "cls.predictions.transform.LayerNorm.bias": ("lm_head.layer_norm.bias",),
+        "cls.predictions.bias": ("lm_head.bias",),
+    },
+    {"cls.predictions.decoder.weight": (DECODER_WEIGHT,), "cls.predictions.decoder.bias": (DECODER_BIAS,)},
+)
+
+BERT_HEADS = {
+    "ForMaskedLM": BERT_MASKED_LM,
+    "ForPreTraining": BERT_MASKED_LM,
+    "ForQuestionAnswering": QUESTION_ANSWERING,
+    # BERT classifies its pooled first token; Longformer's classifier holds that pooler itself.
+    "ForSequenceClassification": Head(
+        "LongformerForSequenceClassification",
+        {
+            "pooler.dense.weight": ("classifier.dense.weight",),
+            "pooler.dense.bias": ("classifier.dense.bias",),
+            "classifier.weight": ("classifier.out_proj.weight",),
+            "classifier.bias": ("classifier.out_proj.bias",),
+        },
+    ),
+    "ForTokenClassification": TOKEN_CLASSIFICATION,
+    "ForMultipleChoice": MULTIPLE_CHOICE,
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """What sets one model type apart."""
+
+    prefix: str  # of the encoder's names in a file that has a head
+    heads: dict[str, Head]  # end of the architecture's name -> head
+    without_counterpart: Names  # heads that Longformer lacks
+    positions_after_padding: bool  # the first token is at row pad_token_id + 1 (else at row 0)
+    head_activation: str | None  # the activation in the LM head, None where it is the config's hidden_act
+
+
+ROBERTA = Family("roberta.", ROBERTA_HEADS, {}, True, "gelu")
+
+FAMILIES = {
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+    "camembert": ROBERTA,
+    "bert": Family(
+        "bert.",
+        BERT_HEADS,
+        {"cls.seq_relationship.weight": (), "cls.seq_relationship.bias": ()},
+        False,
+        None,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """The plan of one conversion: Longformer's tensor name -> the name in the source file."""
+
+    architecture: str
+    names: dict[str, str]
+    has_global: bool  # the source already holds global projections: an old long checkpoint
+    notes: list[str]
+
+
+def map_names(names: Iterable[str], config: Any) -> Mapping:
+    """Plan the conversion of a checkpoint with these tensor `names` and this (transformers) `config`.
+
+    Raises:
+        UserError: names that the family's table does not know, or encoder tensors that are missing.
+    """
+    family = FAMILIES[config.model_type]
+    given = {_canonical(name, family.prefix): name for name in names}
+    has_global = any(".query_global." in name for name in given)
+    encoder = _layers({**ENCODER, **({**LOCAL, **GLOBAL} if has_global else LOCAL_TO_BOTH)}, config.num_hidden_layers)
+    head, notes = _head(family, given, config)
+    table = {**encoder, **POOLER, **(head.required | head.optional if head else {})}
+    needless = {**BUFFERS, **family.without_counterpart}
+    for other in family.heads.values():
+        needless |= {name: () for name in {**other.required, **other.optional} if name not in table}
+
+    _refuse_unknown(given, table | needless, config.model_type)
+    missing = sorted(name for name in encoder if name not in given)
+    if missing:
+        raise UserError(f"the source lacks {len(missing)} tensors of a {config.model_type} encoder: {_few(missing)}")
+    dropped = sorted(name for name in given if not table.get(name) and name not in BUFFERS)
+    if dropped:
+        notes.append(f"dropped, Longformer has no place for them: {', '.join(dropped)}")
+
+    prefix = "longformer." if head else ""
+    targets = {}
+    for name, receivers in table.items():
+        for receiver in receivers if name in given else ():
+            in_encoder = receiver.startswith(("embeddings.", "encoder.", "pooler."))
+            targets[(prefix if in_encoder else "") + receiver] = given[name]
+    return Mapping(head.longformer if head else "LongformerModel", targets, has_global, notes)
+
+
+def _canonical(name: str, prefix: str) -> str:
+    name = name.removeprefix(prefix)
+    if name.endswith("LayerNorm.gamma"):
+        return name.removesuffix("gamma") + "weight"
+    if name.endswith("LayerNorm.beta"):
+        return name.removesuffix("beta") + "bias"
+    return name
+
+
+def _layers(table: Names, layers: int) -> Names:
+    """`table` with `{}` written out for every layer."""
+    full: Names = {}
+    for name, receivers in table.items():
+        for layer in range(layers) if "{}" in name else [0]:
+            full[name.format(layer)] = tuple(receiver.format(layer) for receiver in receivers)
+    return full
+
+
+def _head(family: Family, given: dict[str, str], config: Any) -> tuple[Head | None, list[str]]:
+    """The head to keep: the one that the config's architecture names, else the one whose tensors are there."""
+    notes = []
+    architecture = (config.architectures or [""])[0]
+    named = next((head for ending, head in family.heads.items() if architecture.endswith(ending)), None)
+    head = named if named and named.required.keys() <= given.keys() else None
+    if named and not head:
+        notes.append(f"the config says {architecture}, but that head's tensors are not in the file")
+    if not head:
+        # `classifier.weight` alone does not tell token from sequence classification: only the architecture does.
+        telling = [h for h in family.heads.values() if "classifier.weight" not in h.required]
+        head = next((h for h in telling if h.required.keys() <= given.keys()), None)
+    activation = family.head_activation or config.hidden_act
+    if head and head.longformer == "LongformerForMaskedLM" and activation != "gelu":
+        notes.append(f"masked-LM head left out: Longformer's uses gelu, this one {activation}; the encoder is kept")
+        head = None
+    return head, notes
+
+
+def _refuse_unknown(given: dict[str, str], known: Names, model_type: str) -> None:
+    unknown = sorted(original for name, original in given.items() if name not in known)
+    if unknown:
+        raise UserError(
+            f"the source holds {len(unknown)} tensors that are not in the table of {model_type!r}"
+            f" (conversion/families.py): {_few(unknown)}; check that config.json belongs to this file"
+        )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -1,0 +1,137 @@
+"""Where a conversion starts: a local folder or a Hub id, its config, its tokenizer, its facts for the card."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.cli import UserError
+
+from .checkpoint import PICKLED, SAFETENSORS, Tensor, read_checkpoint, read_json
+from .embedded import NAME, resolve
+from .families import FAMILIES
+
+
+@dataclass(frozen=True)
+class Source:
+    """An encoder checkpoint on this machine."""
+
+    name: str  # as the user wrote it
+    folder: Path
+    revision: str | None  # the commit, when it came from the Hub
+    config: Any  # transformers' config of the source
+
+    def tensors(self) -> dict[str, Tensor]:
+        return read_checkpoint(self.folder)
+
+    def tokenizer(self) -> Any:
+        """The source's own tokenizer; its pad id decides where positions start."""
+        from transformers import AutoTokenizer
+
+        at = {"revision": self.revision} if self.revision else {}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(
+                self.name if self.revision else str(self.folder), trust_remote_code=False, **at
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no tokenizer could be loaded from {self.name!r} ({_one_line(error)}): put the tokenizer's files"
+                " beside config.json"
+            ) from error
+        if tokenizer.pad_token_id is None:
+            raise UserError(f"the tokenizer of {self.name!r} has no padding token: set pad_token and save it again")
+        return tokenizer
+
+
+def open_source(model_name_or_path: str, revision: str | None = None) -> Source:
+    """Find a checkpoint of one of the four families; from the Hub only the files that are needed are fetched.
+
+    Raises:
+        UserError: no such folder, no config.json, or a model type that is not among the families.
+    """
+    path = Path(resolve(model_name_or_path)).expanduser()
+    commit = None
+    if not path.is_dir():
+        if path.exists() or model_name_or_path.startswith(("/", ".", "~")):
+            raise UserError(f"--model_name_or_path {model_name_or_path!r} is not a folder: check the path")
+        path = _download(model_name_or_path, revision)
+        commit = path.name  # the cache names a snapshot by its commit
+    elif revision:
+        raise UserError(f"--revision {revision!r} is for Hub ids, and {model_name_or_path!r} is local: leave it out")
+    if not (path / "config.json").is_file():
+        raise UserError(f"--model_name_or_path {model_name_or_path!r} holds no config.json: give a checkpoint's folder")
+    return Source(model_name_or_path, path, commit, _config(path, model_name_or_path))
+
+
+def _config(folder: Path, name: str) -> Any:
+    raw = read_json(folder / "config.json")
+    model_type = raw.get("model_type")
+    if model_type == "longformer":
+        raise UserError(f"--model_name_or_path {name!r} is a Longformer already: use it as it is")
+    if model_type not in FAMILIES:
+        raise UserError(
+            f"--model_name_or_path {name!r} has the model type {model_type!r}: convert one of {', '.join(FAMILIES)}"
+        )
+    position_type = raw.get("position_embedding_type") or "absolute"
+    if position_type != "absolute":
+        raise UserError(
+            f"--model_name_or_path {name!r} has position_embedding_type {position_type!r}, which Longformer lacks:"
+            " convert a checkpoint with absolute positions"
+        )
+    if raw.get("is_decoder") or raw.get("add_cross_attention"):
+        raise UserError(
+            f"--model_name_or_path {name!r} is a decoder (is_decoder, add_cross_attention): give an encoder"
+        )
+
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
+def _download(repo_id: str, revision: str | None) -> Path:
+    """Fetch config, weights (safetensors if there are any) and card of one commit; returns the snapshot's folder."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    folder = Path(hf_hub_download(repo_id, "config.json", revision=revision)).parent
+    commit = folder.name
+
+    def fetch(name: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(repo_id, name, revision=commit))
+        except LocalEntryNotFoundError:
+            return None  # off line, and not in the cache: another form of the weights may be
+        except EntryNotFoundError:
+            return None
+
+    for single, index in (SAFETENSORS, PICKLED):
+        if fetch(single):
+            break
+        listed = fetch(index)
+        if listed:
+            for shard in sorted(set(read_json(listed).get("weight_map", {}).values())):
+                hf_hub_download(repo_id, shard, revision=commit)
+            break
+    fetch("README.md")
+    return folder
+
+
+def card_facts(source: Source) -> dict[str, Any]:
+    """Licence and languages from the source's README.md; the base model by its Hub name."""
+    from huggingface_hub import ModelCardData, metadata_load
+
+    from .embedded import HUB_EQUIVALENT
+
+    readme = source.folder / "README.md"
+    known = (metadata_load(readme) if readme.is_file() else None) or {}
+    data = ModelCardData(ignore_metadata_errors=True, **known).to_dict()
+    base = HUB_EQUIVALENT if source.name == NAME else source.name
+    if not source.revision and source.name != NAME:
+        base = data.get("base_model")  # a path on this machine says nothing to others
+    return {key: data.get(key) for key in ("license", "license_name", "license_link", "language")} | {
+        "base_model": base
+    }
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) < 200 else text[:200] + "…"
