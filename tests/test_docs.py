@@ -1,0 +1,65 @@
+"""Every code block of the documentation runs, in a folder of its own for each page, or says why it cannot."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SHARED
+from tests.docs_blocks import PAGES, ROOT, blocks, checkout, run_block
+
+ELSEWHERE = re.compile(r"# needs .+; .*(second|minute|hour|day)s?\b")
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
+
+
+def run_page(page: Path, speeds: set[str], folder: Path, loopback_hub) -> int:
+    environment = {**loopback_hub.env(folder / "home"), "SHARED_DATA": str(SHARED)}
+    checkout(folder / "checkout")
+    ran = 0
+    for block in blocks(page):
+        if block.speed not in speeds or ("$SHARED_DATA" in block.code and not SHARED.is_dir()):
+            continue
+        done = run_block(block, folder / "checkout", environment)
+        assert done.returncode == 0, f"{block}\n{block.code}\n--- printed\n{done.stdout[-4000:]}"
+        ran += 1
+    return ran
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
+def test_the_fast_blocks_of_a_page_run(page, tmp_path, loopback_hub):
+    expected = sum(block.speed == "fast" for block in blocks(page))
+    if not expected:
+        pytest.skip("no block that runs here in seconds")
+    assert run_page(page, {"fast"}, tmp_path, loopback_hub) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
+def test_all_blocks_of_a_page_run(page, tmp_path, loopback_hub):
+    if not any(block.speed == "slow" for block in blocks(page)):
+        pytest.skip("no slow block")
+    assert run_page(page, {"fast", "slow"}, tmp_path, loopback_hub) > 0
+
+
+def test_a_block_that_cannot_run_says_what_it_needs_and_how_long_it_takes():
+    elsewhere = [block for page in PAGES for block in blocks(page) if block.speed == "elsewhere"]
+    unclear = [str(block) for block in elsewhere if not ELSEWHERE.match(block.code)]
+    assert not unclear, "write `# needs WHAT; about N minutes` in the first line"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page):
+    dead = [
+        target
+        for target, _ in LINK.findall(page.read_text(encoding="utf-8"))
+        if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists()
+    ]
+    assert not dead
+
+
+def test_pages_name_no_private_place():
+    private = re.compile(r"/work/|/tmp/(bin|house)|/home/\w+/(?!\.cache)|\blocalhost:\d{4,5}\b(?!.*7860)")
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
+        found = private.search(page.read_text(encoding="utf-8"))
+        assert not found, f"{page.name}: {found[0]}"
