@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from .hub.fixtures import _running_hub, loopback_hub  # noqa: F401 (fixtures for every room)
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
 
