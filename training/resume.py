@@ -4,12 +4,16 @@
 full disk) and is passed over; one that belongs to another run is refused in one sentence.
 """
 
+import errno
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import TrainerCallback, TrainingArguments
 
 from hub_datasets.cli import UserError
@@ -18,15 +22,19 @@ from hub_datasets.files import check_output_dir, write_atomically
 from .arguments import LAST
 
 MARK = "run.json"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 # What must be equal for the later steps to be the same steps. Lengthening a run (max_steps) is allowed.
 SAME_ARGUMENTS = ("seed", "data_seed", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
                   "weight_decay", "optim", "lr_scheduler_type")  # fmt: skip
+
+NO_MATTER = ("overwrite_output_dir", "logging_dir", "model_name", "num_proc")
 
 
 def identity(training_args: TrainingArguments, **facts: Any) -> dict[str, Any]:
     """What a run is: `facts` of the entry point (model, data, length ...) and the arguments that shape every step."""
     arguments = {name: getattr(training_args, name) for name in SAME_ARGUMENTS}
     run = {**facts, **arguments, "processes": training_args.world_size}
+    run = {name: value for name, value in run.items() if name not in NO_MATTER}
     return json.loads(json.dumps(run, default=lambda value: getattr(value, "value", str(value))))
 
 
@@ -82,12 +90,41 @@ def _check_same_run(checkpoint: Path, run: dict[str, Any]) -> None:
 
 
 class MarkCheckpoints(TrainerCallback):
-    """Write run.json into each checkpoint once all its other files are there."""
+    """Write run.json into each checkpoint once all its other files are there, and only then delete older ones.
+
+    Takes over `save_total_limit`, since the Trainer would delete before the mark is set. Must be the last callback.
+    """
 
     def __init__(self, run: dict[str, Any]):
         self.run = run
+        self.limit: int | None = None
+
+    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        self.limit, args.save_total_limit = args.save_total_limit, None
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        if args.should_save:
-            checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-            write_atomically(checkpoint / MARK, json.dumps(self.run, indent=2))
+        if not args.should_save:
+            return
+        output_dir = Path(str(args.output_dir))
+        write_atomically(output_dir / f"checkpoint-{state.global_step}" / MARK, json.dumps(self.run, indent=2))
+        if self.limit is not None and self.limit > 0:
+            for _, old in _checkpoints(output_dir)[: -self.limit]:
+                if str(old) != state.best_model_checkpoint:
+                    shutil.rmtree(old)
+
+
+@contextmanager
+def explain_full_disk(what: str) -> Iterator[None]:
+    """Turn the errors that the writers of tensors raise on a full disk into one sentence."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # safetensors and torch.save hide the number of the error in, or behind, their own exceptions.
+        causes = f"{error} {error.__context__}"
+        full = isinstance(error, OSError) and error.errno in FULL
+        if full or "os error 28" in causes or "No space left" in causes or "failed writing file" in causes:
+            raise UserError(
+                f"the disk is full while saving {what}: the checkpoint before it is whole; free space and run the "
+                "same command again with --resume_from_checkpoint"
+            ) from error
+        raise

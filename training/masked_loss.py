@@ -1,0 +1,122 @@
+"""The MLM loss of a Longformer without the logits of a whole sequence.
+
+At 4,096 tokens and XLM-R's 250,002 words the logits are 4 GB, their softmax and its gradient as much again, though
+only 15% of the positions are scored. Here the masked positions alone reach the LM head, and its cross-entropy goes
+through the vocabulary's logits a chunk at a time: the gradient of a chunk is taken while its logits are there, so that
+backward needs none of them.
+"""
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+import transformers
+from torch import Tensor
+from transformers.models.longformer.modeling_longformer import LongformerMaskedLMOutput
+
+IGNORED = -100
+CHUNK_ELEMENTS = 1 << 25  # logits held at once: 128 MB in float32
+
+
+class LongformerForMaskedLM(transformers.LongformerForMaskedLM):
+    """The native class (its name goes into config.json) with another loss; without labels it is the native model.
+
+    `loss` is the mean over masked positions, or their sum over `num_items_in_batch`: with what Trainer counts over
+    all accumulated and parallel batches, the gradient does not depend on how a batch is split. `logits` is None.
+    """
+
+    accepts_loss_kwargs = True
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        global_attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """input_ids, attention_mask, labels: [batch, length], labels -100 where nothing is masked."""
+        if labels is None:
+            return super().forward(input_ids, attention_mask, global_attention_mask, **kwargs)
+        encoded = self.longformer(
+            input_ids,
+            attention_mask=attention_mask,
+            global_attention_mask=global_attention_mask,
+            return_dict=True,
+            **kwargs,
+        )
+        chosen = labels != IGNORED
+        head = self.lm_head
+        features = head.layer_norm(F.gelu(head.dense(encoded.last_hidden_state[chosen])))
+        total = sum_cross_entropy(features, head.decoder.weight, head.decoder.bias, labels[chosen])
+        if num_items_in_batch is None:
+            num_items_in_batch = chosen.sum()
+        # A batch may hold no masked position: its loss is 0, and still a function of the parameters for DDP.
+        loss = total / torch.as_tensor(num_items_in_batch, device=total.device).clamp(min=1)
+        return LongformerMaskedLMOutput(loss=cast(Any, loss), logits=cast(Any, None))
+
+
+def sum_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """Sum over n of -log softmax(features @ weight.T + bias)[n, targets[n]], in float32.
+
+    features [n, hidden], weight [vocabulary, hidden], bias [vocabulary], targets [n]. Under autocast the products are
+    taken in its precision, as nn.Linear's would be; log and exp are always float32.
+    """
+    device = features.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        features, weight, bias = features.to(dtype), weight.to(dtype), bias.to(dtype)
+    if torch.is_grad_enabled():
+        return cast(Tensor, _ChunkedCrossEntropy.apply(features, weight, bias, targets))
+    rows = _rows(weight)
+    totals = [
+        F.cross_entropy(
+            F.linear(features[at : at + rows], weight, bias).float(), targets[at : at + rows], reduction="sum"
+        )
+        for at in range(0, len(features), rows)
+    ]
+    return torch.stack(totals).sum() if totals else features.new_zeros((), dtype=torch.float32)
+
+
+def _rows(weight: Tensor) -> int:
+    return max(16, CHUNK_ELEMENTS // len(weight))
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Forward also takes the gradients of the sum; backward multiplies them by the gradient that arrives."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+        wanted = ctx.needs_input_grad[:3]
+        grads = [
+            torch.zeros_like(t) if want else None for t, want in zip((features, weight, bias), wanted, strict=True)
+        ]
+        of_features, of_weight, of_bias = grads
+        total = features.new_zeros((), dtype=torch.float32)
+        rows = _rows(weight)
+        with torch.autocast(features.device.type, enabled=False):
+            for at in range(0, len(features), rows):
+                x, target = features[at : at + rows], targets[at : at + rows, None]
+                logits = F.linear(x, weight, bias).float()
+                logits.sub_(logits.logsumexp(-1, keepdim=True))
+                total -= logits.gather(-1, target).sum()
+                # From log-probabilities to the gradient of the logits, in place: softmax, less one at the target.
+                of_logits = logits.exp_().scatter_add_(-1, target, -torch.ones_like(target, dtype=logits.dtype))
+                of_logits = of_logits.to(x.dtype)
+                if of_features is not None:
+                    of_features[at : at + rows] = of_logits @ weight
+                if of_weight is not None:
+                    of_weight.addmm_(of_logits.T, x)
+                if of_bias is not None:
+                    of_bias += of_logits.sum(0)
+        ctx.grads = grads
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grads, ctx.grads = ctx.grads, None  # scaled in place, so they serve once
+        if grads is None:
+            raise RuntimeError("the masked loss keeps its gradients for one backward only")
+        return (*(g.mul_(grad.to(g.dtype)) if g is not None else None for g in grads), None)

@@ -1,0 +1,89 @@
+"""Continue the MLM pre-training of a converted Longformer on long text, with the thesis's recipe as defaults.
+
+    accelerate launch training/pretrain.py --model_name_or_path FacebookAI/xlm-roberta-base --max_pos 4096 \\
+        --train_file_path wiki.train.raw --val_file_path wiki.valid.raw --do_train --do_eval --output_dir runs/xlm-long
+    accelerate launch --config_file training/configs/multi_gpu.yaml training/pretrain.py \\
+        --model_name_or_path xlm-long-4096 --dataset_name Salesforce/wikitext --dataset_config wikitext-103-raw-v1 \\
+        --do_train --do_eval --bf16 --output_dir runs/xlm-long
+
+A model that is no Longformer yet is converted first, into `<output_dir>/converted`. With neither --do_train nor
+--do_eval both are done. The trained model lies in output_dir, its scores in pretrain_results.json.
+"""
+
+import logging
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from hub_datasets.cli import run
+from training.arguments import make_parser, parse
+from training.pretrain_arguments import DEFAULTS, EXAMPLE, PretrainArguments
+
+
+def main() -> None:
+    """Read the command line and pre-train."""
+    parser = make_parser(
+        PretrainArguments,
+        prog="accelerate launch training/pretrain.py",
+        description=str(__doc__).split("\n")[0],
+        example=EXAMPLE,
+        defaults=DEFAULTS,
+    )
+    arguments, training_args = parse(parser, sys.argv[1:])
+    if not (training_args.do_train or training_args.do_eval):
+        training_args.do_train = training_args.do_eval = True
+    pretrain(arguments, training_args)
+
+
+def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict[str, float]]:
+    """Score, train, score, save, push; returns {"before": metrics, "after": metrics} as far as they were asked for."""
+    from transformers import set_seed
+
+    from training.mlm import Masker
+    from training.mlm_trainer import MlmTrainer, freeze_global_projections
+    from training.pretrain_model import load_model
+    from training.pretrain_report import publish, report
+    from training.pretrain_text import load_text
+    from training.resume import MarkCheckpoints, identity, prepare_output_dir
+
+    logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
+    arguments.check(training_args)
+    this_run = identity(training_args, entry_point="pretrain", **asdict(arguments))
+    checkpoint = prepare_output_dir(training_args, this_run, arguments.overwrite_output_dir)
+    push, training_args.push_to_hub = training_args.push_to_hub, False  # one commit at the end instead
+    training_args.remove_unused_columns = False
+
+    set_seed(training_args.seed)
+    model, tokenizer = load_model(arguments, training_args)
+    freeze_global_projections(model)
+    train_text, eval_text = load_text(arguments, training_args, tokenizer)
+    if eval_text is None:
+        training_args.eval_strategy, training_args.do_eval = "no", False
+    training_args.eval_on_start = training_args.do_eval and checkpoint is None
+
+    trainer = MlmTrainer(
+        model,
+        training_args,
+        data_collator=Masker(tokenizer, training_args.seed, arguments.mlm_probability),
+        train_dataset=train_text,
+        eval_dataset=eval_text,
+        processing_class=tokenizer,
+        callbacks=[MarkCheckpoints(this_run)],
+        eval_sequences=arguments.max_eval_sequences,
+        short_length=arguments.short_length,
+    )
+    if training_args.do_train:
+        trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.save_model()
+        trainer.save_state()
+    last_scored = max((entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry), default=None)
+    if training_args.do_eval and last_scored != trainer.state.global_step:
+        trainer.evaluate()
+    results = report(trainer.state.log_history, this_run, training_args)
+    if push and training_args.should_save:
+        print(publish(arguments, training_args, results))
+    return results
+
+
+if __name__ == "__main__":
+    run(main)

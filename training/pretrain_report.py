@@ -1,0 +1,76 @@
+"""What a pre-training run leaves for people: a table on the screen, JSON and a plot on disk, a commit on the Hub."""
+
+import json
+import os
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.files import write_atomically
+
+from .pretrain_arguments import PretrainArguments
+
+MEASURES = ("loss", "perplexity", "bits_per_byte")
+
+
+def report(log_history: list[dict[str, Any]], this_run: dict[str, Any], training_args: Any) -> dict[str, Any]:
+    """Print and write the first and the last evaluation; returns {"before": ..., "after": ...}, empty without any."""
+    evaluations = [entry for entry in log_history if "eval_loss" in entry]
+    if not evaluations or not training_args.should_save:
+        return {}
+    before, after = evaluations[0], evaluations[-1]
+    results = {"before": before, "after": after} if len(evaluations) > 1 else {"after": after}
+    print(_table(results), file=sys.stderr)
+    output_dir = Path(str(training_args.output_dir))
+    versions = {name: version(name) for name in ("torch", "transformers", "accelerate")}
+    losses = [[entry["step"], entry["loss"]] for entry in log_history if "loss" in entry]
+    content = {**results, "evaluations": evaluations, "losses": losses, "run": this_run, "versions": versions}
+    write_atomically(output_dir / "pretrain_results.json", json.dumps(content, indent=2))
+    if losses:
+        _plot(losses, evaluations, output_dir / "pretrain_losses.png")
+    return results
+
+
+def _table(results: dict[str, dict[str, float]]) -> str:
+    lines = [f"{'':24}" + "".join(f"{name + ' (step ' + str(e['step']) + ')':>22}" for name, e in results.items())]
+    names = [name for name in results["after"] if name.startswith("eval_")]
+    for measure in MEASURES:
+        for name in names:
+            if name.startswith(f"eval_{measure}"):
+                lines.append(
+                    f"{name.removeprefix('eval_'):24}" + "".join(f"{entry[name]:22.4f}" for entry in results.values())
+                )
+    return "\n".join(lines)
+
+
+def _plot(losses: list[list[float]], evaluations: list[dict[str, float]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*zip(*losses, strict=True), color="0.7", label="training")
+    steps = [entry["step"] for entry in evaluations]
+    for name in evaluations[-1]:
+        if name.startswith("eval_loss"):
+            label = name.removeprefix("eval_loss").strip("_") or "full length"
+            axes.plot(steps, [entry[name] for entry in evaluations], marker="o", label=f"validation, {label}")
+    axes.set(xlabel="step", ylabel="masked-token loss (nats)")
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def publish(arguments: PretrainArguments, training_args: Any, results: dict[str, Any]) -> str:
+    """Push the trained model (no checkpoints) in one commit; returns a sentence with its address."""
+    from hub_datasets.push import push_folder
+
+    output_dir = Path(str(training_args.output_dir))
+    repo_id = training_args.hub_model_id or output_dir.name
+    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".push.") as folder:
+        for path in output_dir.iterdir():
+            if path.is_file() and not path.name.startswith(".") and path.name != "training_args.bin":
+                os.link(path, Path(folder) / path.name)
+        message = f"MLM of {arguments.model_name_or_path} at {arguments.max_pos} tokens"
+        url = push_folder(folder, repo_id, "model", private=bool(training_args.hub_private_repo), message=message)
+    return f"pushed: {url}" if url else f"{repo_id} holds exactly this already"

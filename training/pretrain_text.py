@@ -1,0 +1,65 @@
+"""The training and evaluation text of pretrain.py, from files or from the Hub, packed or streamed."""
+
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.cli import UserError
+
+from .pretrain_arguments import PretrainArguments
+from .text_data import PackedText, StreamedText, pack
+from .text_source import TextFile, TextRows, TextSource, TextTable
+
+
+def load_text(
+    arguments: PretrainArguments, training_args: Any, tokenizer: Any
+) -> tuple[PackedText | StreamedText | None, PackedText | None]:
+    """(text to train on, text to score), None where a part is not asked for or, to score, not given."""
+    # The evaluation text first: it is short, so that its faults show before hours of packing.
+    scored = _validation_source(arguments) if training_args.do_eval else None
+    source = _train_source(arguments) if training_args.do_train else None
+    eval_text = None
+    if scored is not None:
+        folder = _packed_dir(arguments, "validation")
+        eval_text = pack(scored, tokenizer, arguments.max_pos, folder, num_proc=arguments.num_proc, count_bytes=True)
+    if source is None:
+        return None, eval_text
+    if arguments.streaming:
+        seed = training_args.data_seed if training_args.data_seed is not None else training_args.seed
+        return StreamedText(source, tokenizer, arguments.max_pos, seed), eval_text
+    folder = _packed_dir(arguments, "train")
+    return pack(source, tokenizer, arguments.max_pos, folder, num_proc=arguments.num_proc), eval_text
+
+
+def _packed_dir(arguments: PretrainArguments, part: str) -> Path | None:
+    return Path(arguments.packed_dir).expanduser() / part if arguments.packed_dir else None
+
+
+def _train_source(arguments: PretrainArguments) -> TextSource:
+    if arguments.train_file_path is not None:
+        return TextFile(str(Path(arguments.train_file_path).expanduser()))
+    dataset, name = _from_hub(arguments, arguments.train_split, arguments.streaming)
+    if arguments.streaming:
+        return TextRows(dataset, arguments.text_column, name)
+    return TextTable(dataset, arguments.text_column, name)
+
+
+def _validation_source(arguments: PretrainArguments) -> TextSource | None:
+    if arguments.val_file_path is not None:
+        return TextFile(str(Path(arguments.val_file_path).expanduser()), "--val_file_path")
+    if arguments.dataset_name is None:
+        return None
+    dataset, name = _from_hub(arguments, arguments.validation_split, streaming=False)
+    return TextTable(dataset, arguments.text_column, name)
+
+
+def _from_hub(arguments: PretrainArguments, split: str, streaming: bool) -> tuple[Any, str]:
+    import datasets
+
+    name = f"split {split!r} of --dataset_name {arguments.dataset_name!r}"
+    try:
+        dataset = datasets.load_dataset(
+            str(arguments.dataset_name), arguments.dataset_config, split=split, streaming=streaming
+        )
+    except (ValueError, datasets.exceptions.DatasetNotFoundError) as error:  # an unknown configuration or split
+        raise UserError(f"{name} cannot be loaded: {' '.join(str(error).split())}") from error
+    return dataset, name
