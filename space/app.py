@@ -1,0 +1,207 @@
+"""The page: a document, a question, and the answer in its place.
+
+    python -m space.app                              # http://127.0.0.1:7860, the embedded model, no Hub needed
+    SPACE_MODEL=org/xlm-long-qa python -m space.app  # any question-answering model: a Hub id or a folder
+
+Importing this file loads no model and starts no server. Nothing that a visitor sends is kept: a file is deleted as
+soon as its text is read, the document lives in the visitor's own browser, and the log holds counts and no text.
+"""
+
+import argparse
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from hub_datasets.cli import UserError, run
+from space import panel, render
+from space.documents import MAX_CHARACTERS, MAX_FILE_BYTES, SUFFIXES, clean, read_document
+from space.gallery import examples
+from space.limits import APP_KWARGS, QUEUE_LENGTH
+from space.reader import Reader, load_reader
+
+logger = logging.getLogger("space")
+HERE = Path(__file__).parent
+EXAMPLES = examples()
+
+
+def build_page(reader: Reader) -> gr.Blocks:
+    """The page over a loaded reader; `launch_options()` holds what gradio takes at launch."""
+
+    def ask(document: str, question: str) -> Iterator[tuple[Any, ...]]:
+        """Read window by window, so that the visitor sees how far it is and can stop it."""
+        busy, idle = (gr.update(visible=False), gr.update(visible=True)), (gr.update(visible=True), gr.update(visible=False))
+        document = clean(document)
+        try:
+            steps = reader.steps(document, question)
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as end:
+                    reading = end.value
+                    break
+                yield render.progress_html(progress), "", *busy
+        except UserError as error:
+            logger.info("refused: %d characters of document, %d of question", len(document), len(question))
+            yield render.problem_html(str(error)), "", *idle
+            return
+        log(reading)
+        answer = render.answer_html(reading, reader, len(document))
+        yield answer, render.document_html(document, reading.answers), *idle
+
+    def answer_question(document: str, question: str, n_best: int = 5) -> dict[str, Any]:
+        """Answer a question about a document.
+
+        Returns `answered`, `answer`, `start`, `end` (characters of the document as it was sent), `probability`,
+        `null_probability` ("not answered here"), `n_best` (a list of the same), `tokens`, `windows` and `seconds`.
+        """
+        if not 1 <= n_best <= 20:
+            raise gr.Error(f"n_best is {n_best}: give 1 to 20")
+        try:
+            reading = reader.read(document, question, n_best=n_best)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        log(reading)
+        found = [
+            {"answer": a.text, "start": a.start, "end": a.end, "probability": a.probability} for a in reading.answers
+        ]
+        best = found[0] if reading.answered else {"answer": "", "start": None, "end": None, "probability": 0.0}
+        return {
+            "answered": reading.answered,
+            **best,
+            "null_probability": reading.null_probability,
+            "n_best": found,
+            "tokens": reading.tokens,
+            "windows": len(reading.windows),
+            "seconds": round(reading.seconds, 3),
+        }
+
+    with gr.Blocks(title="Ask a long document", delete_cache=(60, 120), analytics_enabled=False) as page:
+        gr.HTML(panel.MASTHEAD, padding=False)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=320):
+                example = gr.Radio(list(EXAMPLES), label="Try an example", elem_id="examples")
+                document = gr.Textbox(
+                    label="Document",
+                    placeholder="Paste a text in any language, up to 1,000,000 characters, or open a file.",
+                    lines=7,
+                    max_lines=7,
+                    elem_id="document",
+                )
+                with gr.Row(elem_id="file", equal_height=True):
+                    upload = gr.UploadButton(
+                        "Open a file", file_types=list(SUFFIXES), variant="secondary", size="md", elem_id="open", scale=0
+                    )
+                    notice = gr.HTML(panel.FILE_HINT, elem_classes="notice", elem_id="notice", padding=False)
+                question = gr.Textbox(
+                    label="Question",
+                    placeholder="In any language, not only the document's",
+                    lines=1,
+                    max_lines=4,
+                    elem_id="question",
+                )
+                questions = gr.Radio(label="Questions to try", visible=False, elem_id="questions")
+                ask_button = gr.Button("Ask", variant="primary", elem_id="ask")
+                stop_button = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
+            with gr.Column(scale=6, min_width=320):
+                answer = gr.HTML(render.empty_html(), elem_id="answer", padding=False)
+                place = gr.HTML(elem_id="place", padding=False)
+        with gr.Accordion("How it works, and what it is good for", open=False, elem_id="how"):
+            gr.HTML(panel.how_it_works(reader))
+
+        example.select(choose_example, example, [document, question, questions, notice], api_visibility="private")
+        questions.select(lambda text: text, questions, question, queue=False, api_visibility="private")
+        upload.upload(
+            open_file,
+            upload,
+            [document, notice, upload],
+            concurrency_limit=2,
+            api_visibility="private",
+        )
+        outputs = [answer, place, ask_button, stop_button]
+        asked = gr.on([ask_button.click, question.submit], lambda: render.WAITING, None, answer, queue=False,
+                      api_visibility="private")
+        reading = asked.then(
+            ask, [document, question], outputs, concurrency_limit=1, concurrency_id="reader",
+            show_progress="hidden", api_visibility="private",
+        )
+        reading.then(None, None, None, js="() => window.showAnswer()")
+        stop_button.click(
+            lambda: (render.STOPPED, "", gr.update(visible=True), gr.update(visible=False)),
+            None, outputs, queue=False, cancels=[reading], api_visibility="private",
+        )
+        gr.api(answer_question, api_name="ask", concurrency_limit=1, concurrency_id="reader")
+    page.queue(max_size=QUEUE_LENGTH)
+    return page
+
+
+def choose_example(name: str) -> tuple[Any, ...]:
+    """An example's text, its first question, its other questions, and its name."""
+    chosen = EXAMPLES[name]
+    text = chosen.text
+    choices = gr.update(choices=list(chosen.questions), value=chosen.questions[0], visible=True)
+    return text, chosen.questions[0], choices, panel.notice(chosen.title, f"{len(text):,} characters")
+
+
+def open_file(path: str) -> tuple[Any, ...]:
+    """The text of an uploaded file, which is deleted whatever happens."""
+    name = Path(path).name
+    try:
+        file = read_document(path)
+    except UserError as error:
+        logger.info("refused a file: %s", Path(name).suffix[:8])
+        return gr.update(), panel.problem(str(error)), None
+    finally:
+        Path(path).unlink(missing_ok=True)
+    pages = [f"{file.pages:,} pages"] if file.pages else []
+    return file.text, panel.notice(name, *pages, f"{len(file.text):,} characters", *file.notes), None
+
+
+def log(reading: Any) -> None:
+    """Counts and times; never a word of what was read."""
+    logger.info(
+        "read %d tokens in %d windows, %.2f s, %s",
+        reading.tokens,
+        len(reading.windows),
+        reading.seconds,
+        "answered" if reading.answered else "not answered",
+    )
+
+
+def launch_options() -> dict[str, Any]:
+    """What gradio 6 takes at launch: looks, limits, and nothing that phones home or keeps a history."""
+    return {
+        "theme": panel.theme(),
+        "css_paths": HERE / "page.css",
+        "head": f"<script>{(HERE / 'page.js').read_text()}</script>",
+        "js": "() => window.preparePage()",
+        "max_file_size": MAX_FILE_BYTES,
+        "footer_links": ["api"],
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "app_kwargs": APP_KWARGS,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Serve the page that answers questions about long documents.",
+        epilog="example: SPACE_MODEL=org/xlm-long-qa python -m space.app --port 7861",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every network")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    reader = load_reader(os.environ.get("SPACE_MODEL") or None)
+    logger.info("model %s, windows of %d tokens, %d characters at most", reader.name, reader.max_length, MAX_CHARACTERS)
+    build_page(reader).launch(server_name=arguments.host, server_port=arguments.port, **launch_options())
+
+
+if __name__ == "__main__":
+    run(main)

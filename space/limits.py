@@ -1,0 +1,55 @@
+"""What the page refuses at the door, in a sentence: too large a request, and more visitors than it can serve."""
+
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from space.documents import MAX_FILE_BYTES
+
+# A file at its limit, or a document of 1,000,000 characters in JSON's longest escapes, and room for the wrapping.
+MAX_BODY_BYTES = MAX_FILE_BYTES + 2**20
+QUEUE_LENGTH = 40
+
+TOO_LARGE = f"That is more than {MAX_FILE_BYTES // 2**20} MB: send a smaller file, or paste its text."
+TOO_BUSY = f"{QUEUE_LENGTH} questions are waiting already: please ask again in a minute."
+
+
+class BodyLimit:
+    """ASGI middleware: a request body beyond MAX_BODY_BYTES is answered with 413 and not read on."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if int(declared) > MAX_BODY_BYTES:
+            await JSONResponse({"detail": TOO_LARGE}, 413)(scope, receive, send)
+            return
+        received = 0
+
+        async def count() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            # A body without a declared length that does not end looks to the application like a visitor who left.
+            return message if received <= MAX_BODY_BYTES else {"type": "http.disconnect"}
+
+        await self.app(scope, count, send)
+
+
+def too_large(request: Any, error: Exception) -> JSONResponse:
+    """In place of gradio's own words for a file above `max_file_size`."""
+    return JSONResponse({"detail": TOO_LARGE}, 413)
+
+
+def too_busy(request: Any, error: Exception) -> JSONResponse:
+    """In place of gradio's own words for a full queue."""
+    return JSONResponse({"detail": TOO_BUSY}, 503)
+
+
+APP_KWARGS: dict[str, Any] = {"exception_handlers": {413: too_large, 503: too_busy}, "middleware": [Middleware(BodyLimit)]}

@@ -1,0 +1,231 @@
+"""The long-document reader: a question and a document in, answers with their places in the document out.
+
+    from space.reader import load_reader
+    reader = load_reader()                                  # the embedded model and the adapter shipped with it
+    reading = reader.read(open("report.txt").read(), "Who signed the treaty?")
+    reading.best.text, reading.best.start, reading.best.probability
+
+The document is cut into overlapping windows of the model's full length; in each the question sees and is seen by every
+token (Longformer's global attention), and answers are ranked jointly over all windows. Windows, spans and ranking are
+those of training/score.py, so both give the same answers on the same model.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.cli import UserError
+from space.documents import MAX_CHARACTERS, clean
+from training.answers import Answer, Answers, best_answers
+from training.features import Document, Window, Windower
+from training.predict import read_windows
+from training.qa_model import check_max_length, load_qa_model
+
+ADAPTER = Path(__file__).parent / "adapter"
+# Beside a model: what benchmarks/no_answer.py and training/score.py measured on it.
+THRESHOLD_FILE = "no_answer.json"
+SCORES_FILE = "scores.json"
+MAX_QUESTION_CHARACTERS = 1_000
+MAX_QUESTION_TOKENS = 128
+# Spans that share the probability with "no answer", and their length in tokens: score.py's defaults.
+CANDIDATES = 20
+MAX_ANSWER_TOKENS = 30
+# Tokens that pass through the model at once: bounds the memory, whatever the length of the document.
+BATCH_TOKENS = 4_096
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Windows read so far, and windows in all."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was found, and what it cost.
+
+    Attributes:
+        answers: best first, none overlapping a better one; empty only where the document has no token.
+        answered: False when "not answered here" is likelier than the best answer.
+        null_probability: of "not answered here", beside the probabilities of the answers.
+        tokens: tokens of the document.
+        windows: character span [start, end) of the document part of each window.
+        seconds: from question to answer, `tokenise_seconds` of it for the document's tokens.
+        reused: the document came tokenised, from an earlier question. Nothing else can be reused: from the first
+            layer on every token of the document has read the question.
+    """
+
+    answers: tuple[Answer, ...]
+    answered: bool
+    null_probability: float
+    tokens: int
+    windows: tuple[tuple[int, int], ...]
+    seconds: float
+    tokenise_seconds: float
+    reused: bool
+
+    @property
+    def best(self) -> Answer | None:
+        """The answer, None when the document does not answer."""
+        return self.answers[0] if self.answered and self.answers else None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A question-answering model with its windows.
+
+    Args:
+        threshold: "not answered here" when its score exceeds the best span's by more than this (see
+            benchmarks/no_answer.py, which measures it).
+        scores: XQuAD exact_match and f1 in % by language, where they were measured.
+    """
+
+    model: Any
+    windower: Windower
+    name: str
+    threshold: float = 0.0
+    scores: dict[str, dict[str, float]] | None = None
+
+    @property
+    def max_length(self) -> int:
+        return self.windower.max_length
+
+    def prepare(self, document: str) -> Document:
+        """Tokenise a document once for many questions; nothing of it stays in the reader."""
+        if len(document) > MAX_CHARACTERS:
+            raise UserError(
+                f"the document has {len(document):,} characters, more than {MAX_CHARACTERS:,}: split it into parts"
+            )
+        if not document.strip():
+            raise UserError("the document is empty: paste a text, open a file or choose an example")
+        prepared = self.windower.document(clean(document))
+        self.windower.document.cache_clear()
+        return prepared
+
+    def read(
+        self,
+        document: str | Document,
+        question: str,
+        *,
+        n_best: int = 5,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Reading:
+        """Answer one question about one document.
+
+        Args:
+            document: up to 1,000,000 characters, or what `prepare` made of them.
+            question: in any language of the model, up to 128 tokens.
+            n_best: answers to return at most.
+            on_progress: called after each batch of windows; may raise to cancel.
+
+        Raises:
+            UserError: an empty or too long document or question.
+        """
+        steps = self.steps(document, question, n_best=n_best)
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                return end.value
+            if on_progress is not None:
+                on_progress(progress)
+
+    def steps(
+        self, document: str | Document, question: str, *, n_best: int = 5
+    ) -> Generator[Progress, None, Reading]:
+        """`read`, one batch of windows a step: whoever stops iterating cancels; the Reading is the return value."""
+        started = time.perf_counter()
+        question = self._checked(question)
+        reused = isinstance(document, Document)
+        prepared = document if isinstance(document, Document) else self.prepare(document)
+        tokenised = time.perf_counter()
+        windows = list(self.windower.windows(question, prepared))
+        found = []
+        yield Progress(0, len(windows))
+        size, pad = max(1, BATCH_TOKENS // self.max_length), self.windower.tokenizer.pad_token_id
+        for first in range(0, len(windows), size):
+            batch = windows[first : first + size]
+            found += read_windows(self.model, batch, pad, CANDIDATES, MAX_ANSWER_TOKENS)
+            yield Progress(len(found), len(windows))
+        answers = best_answers(prepared, found, CANDIDATES)
+        probabilities = _probabilities(answers, self.threshold)
+        return Reading(
+            answers=tuple(_apart(answers.n_best, probabilities))[:n_best],
+            answered=bool(answers.n_best) and answers.null_margin <= self.threshold,
+            null_probability=probabilities[-1],
+            tokens=len(prepared.ids),
+            windows=tuple(_characters(window, prepared) for window in windows),
+            seconds=time.perf_counter() - started,
+            tokenise_seconds=tokenised - started,
+            reused=reused,
+        )
+
+    def _checked(self, question: str) -> str:
+        question = clean(question).strip()
+        if not question:
+            raise UserError("the question is empty: write what you want to know")
+        if len(question) > MAX_QUESTION_CHARACTERS:
+            raise UserError(
+                f"the question has {len(question):,} characters, more than {MAX_QUESTION_CHARACTERS:,}: "
+                "ask in one sentence, and put the text into the document"
+            )
+        tokens = len(self.windower.tokenizer(question, add_special_tokens=False, verbose=False)["input_ids"])
+        if tokens > self.windower.max_question_length:
+            raise UserError(
+                f"the question has {tokens} tokens, more than {self.windower.max_question_length}: ask in one sentence"
+            )
+        return question
+
+
+def load_reader(model_name_or_path: str | None = None, *, threshold: float | None = None) -> Reader:
+    """A reader for a QA checkpoint or adapter: a folder, a Hub id, by default the adapter shipped with this project.
+
+    Args:
+        threshold: of "not answered here"; by default the one measured for this model (no_answer.json in its folder),
+            else 0, where "no answer" and the best span are equally likely.
+    """
+    if model_name_or_path is None and not ADAPTER.is_dir():
+        raise UserError(
+            f"no adapter at {str(ADAPTER)!r}: train one with training/finetune.py, or name a QA model in SPACE_MODEL"
+        )
+    name = model_name_or_path or str(ADAPTER)
+    model, tokenizer = load_qa_model(name)
+    if threshold is None:
+        threshold = float(_measured(name, THRESHOLD_FILE).get("threshold", 0.0))
+    windower = Windower(tokenizer, check_max_length(model, None), max_question_length=MAX_QUESTION_TOKENS)
+    label = Path(name).name if Path(name).exists() else name
+    return Reader(model, windower, label, threshold, _measured(name, SCORES_FILE).get("xquad"))
+
+
+def _measured(name: str, file: str) -> dict[str, Any]:
+    path = Path(name) / file
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _probabilities(answers: Answers, threshold: float) -> list[float]:
+    """Softmax over the spans and, last, "no answer" less its threshold, so that the likelier one is what is said."""
+    scores = [*(answer.score for answer in answers.n_best), answers.null_score - threshold]
+    weights = [math.exp(score - max(scores)) for score in scores]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _apart(answers: Sequence[Answer], probabilities: Sequence[float]) -> Iterator[Answer]:
+    """The answers that overlap no better one: each is a place of its own in the document."""
+    kept: list[Answer] = []
+    for answer, probability in zip(answers, probabilities, strict=False):
+        if all(answer.end <= other.start or answer.start >= other.end for other in kept):
+            kept.append(answer)
+            yield Answer(answer.text, answer.start, answer.end, answer.score, probability)
+
+
+def _characters(window: Window, document: Document) -> tuple[int, int]:
+    if not window.document_length:
+        return (0, 0)
+    last = window.document_start + window.document_length - 1
+    return int(document.offsets[window.document_start, 0]), int(document.offsets[last, 1])
