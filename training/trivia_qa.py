@@ -105,3 +105,25 @@ def _read_document(path: Path) -> str:
     if not path.is_file():
         raise UserError(f"the TriviaQA document {str(path)!r} is missing: unpack the evidence folder beside qa/")
     return path.read_text(encoding="utf-8")
+
+
+def best_documents(rows: Any, answers: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """One row and one answer a scoring key: of the documents of a question, that whose best span scores highest.
+
+    Args:
+        rows: rows of this module; `answers`: row id to `training.answers.Answers`.
+
+    Returns:
+        The chosen rows, in order, and their answers by `question_id`. The Longformer paper's script chooses so too.
+    """
+    chosen: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        held = chosen.get(row["question_id"])
+        if held is None or _certainty(answers[row["id"]]) > _certainty(answers[rows[held]["id"]]):
+            chosen[row["question_id"]] = number
+    picked = rows.select(sorted(chosen.values()))
+    return picked, {row["question_id"]: answers[row["id"]] for row in picked}
+
+
+def _certainty(answer: Any) -> float:
+    return answer.best.score if answer.best else float("-inf")
