@@ -159,6 +159,14 @@ def from_torch(tensor) -> Tensor:
     return Tensor(DTYPE_CODES[str(data.dtype)], tuple(data.shape), lambda start, stop: flat[start:stop])
 
 
+def to_torch(tensor: Tensor):
+    """A `Tensor` read into memory as a `torch.Tensor` of its own type."""
+    import torch
+
+    raw = bytearray(b"".join(tensor.pieces()))
+    return torch.frombuffer(raw, dtype=getattr(torch, TORCH_NAMES[tensor.dtype])).reshape(tensor.shape)
+
+
 DTYPE_CODES = {
     "torch.float64": "F64",
     "torch.float32": "F32",

@@ -8,41 +8,32 @@ the learned positions are tiled to the new length, and the global projections st
 result is `model_type: longformer`, which `AutoModel.from_pretrained` loads without remote code.
 """
 
+import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hub_datasets.cli import UserError, run
 from hub_datasets.files import atomic_folder, check_output_dir
 
-from .checkpoint import Output, Tensor, cast, write_safetensors
-from .families import DECODER_BIAS, DECODER_WEIGHT, FAMILIES, POSITIONS, WORDS, Mapping, map_names
-from .source import open_source
-
-LONGEST = 65_536
-DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
-
-# Fields of the source's config that say the same in Longformer's; what is absent here is decided below or has no use.
-KEPT_FIELDS = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "hidden_act",
-    "hidden_dropout_prob",
-    "attention_probs_dropout_prob",
-    "type_vocab_size",
-    "initializer_range",
-    "layer_norm_eps",
-    "bos_token_id",
-    "eos_token_id",
-    "tie_word_embeddings",
-    "id2label",
-    "label2id",
-    "problem_type",
+from .checkpoint import Output, cast, write_safetensors
+from .families import map_names
+from .legacy import describe
+from .plan import (
+    LONGEST,
+    check_max_pos,
+    check_shapes,
+    check_windows,
+    longformer_config,
+    plan_tensors,
+    position_table,
+    source_offset,
 )
+from .source import open_source, public_name
+from .verify import verify as prove
+
+DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 def convert(
@@ -81,182 +72,39 @@ def convert(
     tensors = source.tensors()
     mapping = map_names(tensors, source.config)
     tokenizer = source.tokenizer()
-    offset = source_offset(source.config)
-    _check_max_pos(max_pos, windows, tensors[mapping.names[_position_name(mapping)]].shape[0] - offset)
+    first = source_offset(source.config)
+    check_max_pos(max_pos, windows, tensors[mapping.names[position_table(mapping)]].shape[0] - first)
 
-    outputs = plan(tensors, mapping, source.config, tokenizer.pad_token_id, max_pos)
+    outputs = plan_tensors(tensors, mapping, source.config, tokenizer.pad_token_id, max_pos)
     config = longformer_config(source.config, tokenizer, mapping, outputs, windows, max_pos, dtype)
-    _check_shapes(config, mapping.architecture, outputs)
+    check_shapes(config, mapping.architecture, outputs)
     if dtype:
         outputs = {name: cast(output, DTYPES[dtype]) for name, output in outputs.items()}
+    notes = mapping.notes + (describe(tensors, first) if mapping.has_global else [])
 
     with atomic_folder(target, overwrite) as folder:
         _write_weights(folder / "model.safetensors", outputs)
         config.save_pretrained(folder)
         save_tokenizer(tokenizer, folder, max_pos)
+        proof = prove(source, folder, name=public_name(source)) if verify else None
+        record = {
+            "source": public_name(source),
+            "revision": source.revision,
+            "source_model_type": source.config.model_type,
+            "architecture": mapping.architecture,
+            "max_pos": max_pos,
+            "attention_window": windows,
+            "dtype": config.to_dict()["dtype"],
+            "tensors": len(outputs),
+            "notes": notes,
+            "proof": proof and proof.to_dict(),
+        }
+        (folder / "conversion_report.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    if proof:
+        print(proof.table(), file=sys.stderr)
     return target
-
-
-def source_offset(config: Any) -> int:
-    """Row of the source's position table that its first token reads."""
-    return config.pad_token_id + 1 if FAMILIES[config.model_type].positions_after_padding else 0
-
-
-def check_windows(attention_window: int | Sequence[int] | None, config: Any) -> list[int]:
-    """One even window a layer, each a divisor of the largest (LongformerModel pads to that one alone)."""
-    layers = config.num_hidden_layers
-    given = attention_window or getattr(config, "attention_window", None) or 512
-    windows = [given] * layers if isinstance(given, int) else list(given)
-    windows = windows * layers if len(windows) == 1 else windows
-    if len(windows) != layers:
-        raise UserError(
-            f"--attention_window has {len(windows)} numbers, and the model {layers} layers: give one number, or one for"
-            " each layer"
-        )
-    for window in windows:
-        if window <= 0 or window % 2 or max(windows) % window:
-            raise UserError(
-                f"--attention_window {window} does not fit: windows are positive and even, and each divides the largest"
-                f" ({max(windows)})"
-            )
-    return windows
-
-
-def _check_max_pos(max_pos: int, windows: list[int], source_length: int) -> None:
-    window = max(windows)
-    if max_pos % window or max_pos <= 0:
-        up = max(1, -(-max_pos // window)) * window
-        raise UserError(f"--max_pos {max_pos} is not a multiple of the attention window {window}: the next is {up}")
-    if max_pos > LONGEST:
-        raise UserError(f"--max_pos {max_pos} is more than {LONGEST}: positions are only tiled copies, give less")
-    if max_pos < source_length:
-        raise UserError(
-            f"--max_pos {max_pos} is smaller than the source, which reads {source_length} tokens: give more"
-        )
-
-
-def plan(
-    tensors: dict[str, Tensor], mapping: Mapping, config: Any, pad_token_id: int, max_pos: int
-) -> dict[str, Output]:
-    """Every tensor of the result: a copy of one in the source, but for the positions, which are tiled."""
-    outputs = {}
-    for name, source_name in mapping.names.items():
-        tensor = tensors[source_name]
-        if name.endswith(POSITIONS):
-            outputs[name] = tile_positions(tensor, source_offset(config), pad_token_id + 1, max_pos)
-        else:
-            outputs[name] = Output(tensor.dtype, tensor.shape, tensor.pieces)
-    if DECODER_WEIGHT in outputs or DECODER_BIAS in outputs:
-        _untie(outputs, tensors, mapping, config)
-    elif mapping.architecture == "LongformerForMaskedLM" and not config.tie_word_embeddings:
-        raise UserError(
-            "config.json says tie_word_embeddings: false, but the file has no output embedding of its own: set it to"
-            " true"
-        )
-    return outputs
-
-
-def _untie(outputs: dict[str, Output], tensors: dict[str, Tensor], mapping: Mapping, config: Any) -> None:
-    """Keep an output embedding that is not the input embedding, with its bias; leave out one that is.
-
-    transformers 5 adds `lm_head.decoder.bias`, and reads `lm_head.bias` only where the two are tied: both are written.
-    """
-    if DECODER_BIAS in outputs:
-        outputs["lm_head.bias"] = outputs.pop(DECODER_BIAS)
-    if DECODER_WEIGHT in outputs:
-        own = tensors[mapping.names[DECODER_WEIGHT]]
-        words = tensors[mapping.names["longformer." + WORDS]]
-        if config.tie_word_embeddings and own.equals(words):
-            del outputs[DECODER_WEIGHT]
-    if DECODER_WEIGHT in outputs:
-        outputs[DECODER_BIAS] = outputs["lm_head.bias"]
-
-
-def tile_positions(tensor: Tensor, source_first: int, first: int, max_pos: int) -> Output:
-    """Position rows for `max_pos` tokens: row `first` + i repeats the source's row for token i modulo its length.
-
-    Rows below `first` are reserved (padding): the source's own where it reserves as many, zeros otherwise.
-
-    Args:
-        tensor: (rows, hidden), the source's table.
-        source_first: row of the source's first token.
-        first: row of the result's first token.
-    """
-    rows, hidden = tensor.shape
-    row_bytes = tensor.nbytes // rows
-
-    def pieces() -> Iterator[bytes | memoryview]:
-        if source_first == first:
-            yield from tensor.pieces(0, first * row_bytes)
-        else:
-            yield bytes(first * row_bytes)
-        length = rows - source_first
-        for start in range(0, max_pos, length):
-            count = min(length, max_pos - start)
-            yield from tensor.pieces(source_first * row_bytes, (source_first + count) * row_bytes)
-
-    return Output(tensor.dtype, (first + max_pos, hidden), pieces)
-
-
-def longformer_config(
-    source: Any,
-    tokenizer: Any,
-    mapping: Mapping,
-    outputs: dict[str, Output],
-    windows: list[int],
-    max_pos: int,
-    dtype: str | None,
-) -> Any:
-    """A LongformerConfig that says what the source's does; token ids are the tokenizer's, where the two differ."""
-    from transformers import LongformerConfig
-
-    from .checkpoint import TORCH_NAMES
-
-    fields = {name: getattr(source, name) for name in KEPT_FIELDS}
-    if DECODER_WEIGHT in outputs:
-        fields["tie_word_embeddings"] = False
-    for name in ("bos_token_id", "eos_token_id"):
-        own = getattr(tokenizer, name)
-        fields[name] = fields[name] if own is None else own
-    return LongformerConfig(
-        **fields,
-        pad_token_id=tokenizer.pad_token_id,
-        sep_token_id=tokenizer.sep_token_id,
-        attention_window=windows,
-        max_position_embeddings=max_pos + tokenizer.pad_token_id + 1,
-        architectures=[mapping.architecture],
-        dtype=dtype or TORCH_NAMES[outputs[_position_name(mapping)].dtype],
-    )
-
-
-def _position_name(mapping: Mapping) -> str:
-    return next(name for name in mapping.names if name.endswith(POSITIONS))
-
-
-def _check_shapes(config: Any, architecture: str, outputs: dict[str, Output]) -> None:
-    """Compare names and shapes with the class that will load them, which is laid out without memory."""
-    import torch
-    import transformers
-
-    with torch.device("meta"):
-        model = getattr(transformers, architecture)(config)
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    tied = set() if DECODER_WEIGHT in outputs else {DECODER_WEIGHT, DECODER_BIAS}
-    missing = sorted(n for n in expected.keys() - outputs.keys() - tied if not n.startswith("pooler."))
-    if missing:
-        raise UserError(f"{architecture} needs {len(missing)} tensors that the source does not give: {missing[:12]}")
-    wrong = [
-        f"{name} is {list(output.shape)}, {list(expected[name])} expected"
-        for name, output in sorted(outputs.items())
-        if name in expected and output.shape != expected[name]
-    ]
-    if wrong:
-        raise UserError(
-            f"the source's tensors do not have the shapes that its config.json gives: {'; '.join(wrong[:6])}"
-        )
-    extra = sorted(n for n in outputs.keys() - expected.keys() if not n.startswith("longformer.pooler."))
-    if extra:
-        raise UserError(f"{architecture} has no place for {len(extra)} tensors: {extra[:12]}")
 
 
 def _write_weights(path: Path, outputs: dict[str, Output]) -> None:

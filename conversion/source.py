@@ -115,6 +115,11 @@ def _download(repo_id: str, revision: str | None) -> Path:
     return folder
 
 
+def public_name(source: Source) -> str:
+    """How reports and cards call the source: a path on this machine says nothing to others, and too much."""
+    return source.name if source.revision or source.name == NAME else source.folder.resolve().name
+
+
 def card_facts(source: Source) -> dict[str, Any]:
     """Licence and languages from the source's README.md; the base model by its Hub name."""
     from huggingface_hub import ModelCardData, metadata_load
