@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hub_datasets.cli import run
-from training.arguments import make_parser, parse
+from training.arguments import make_parser, parse, rewrite_thesis_flags
 from training.pretrain_arguments import DEFAULTS, EXAMPLE, PretrainArguments
 
 
@@ -30,7 +30,7 @@ def main() -> None:
         defaults=DEFAULTS,
     )
     arguments, training_args = parse(parser, sys.argv[1:])
-    if not (training_args.do_train or training_args.do_eval):
+    if not {"--do_train", "--do_eval"} & set(rewrite_thesis_flags(sys.argv[1:])):
         training_args.do_train = training_args.do_eval = True
     pretrain(arguments, training_args)
 
