@@ -33,7 +33,10 @@ def build_page(reader: Reader) -> gr.Blocks:
 
     def ask(document: str, question: str) -> Iterator[tuple[Any, ...]]:
         """Read window by window, so that the visitor sees how far it is and can stop it."""
-        busy, idle = (gr.update(visible=False), gr.update(visible=True)), (gr.update(visible=True), gr.update(visible=False))
+        busy, idle = (
+            (gr.update(visible=False), gr.update(visible=True)),
+            (gr.update(visible=True), gr.update(visible=False)),
+        )
         document = clean(document)
         try:
             steps = reader.steps(document, question)
@@ -93,7 +96,12 @@ def build_page(reader: Reader) -> gr.Blocks:
                 )
                 with gr.Row(elem_id="file", equal_height=True):
                     upload = gr.UploadButton(
-                        "Open a file", file_types=list(SUFFIXES), variant="secondary", size="md", elem_id="open", scale=0
+                        "Open a file",
+                        file_types=list(SUFFIXES),
+                        variant="secondary",
+                        size="md",
+                        elem_id="open",
+                        scale=0,
                     )
                     notice = gr.HTML(panel.FILE_HINT, elem_classes="notice", elem_id="notice", padding=False)
                 question = gr.Textbox(
@@ -122,16 +130,31 @@ def build_page(reader: Reader) -> gr.Blocks:
             api_visibility="private",
         )
         outputs = [answer, place, ask_button, stop_button]
-        asked = gr.on([ask_button.click, question.submit], lambda: render.WAITING, None, answer, queue=False,
-                      api_visibility="private")
+        asked = gr.on(
+            [ask_button.click, question.submit],
+            lambda: render.WAITING,
+            None,
+            answer,
+            queue=False,
+            api_visibility="private",
+        )
         reading = asked.then(
-            ask, [document, question], outputs, concurrency_limit=1, concurrency_id="reader",
-            show_progress="hidden", api_visibility="private",
+            ask,
+            [document, question],
+            outputs,
+            concurrency_limit=1,
+            concurrency_id="reader",
+            show_progress="hidden",
+            api_visibility="private",
         )
         reading.then(None, None, None, js="() => window.showAnswer()")
         stop_button.click(
             lambda: (render.STOPPED, "", gr.update(visible=True), gr.update(visible=False)),
-            None, outputs, queue=False, cancels=[reading], api_visibility="private",
+            None,
+            outputs,
+            queue=False,
+            cancels=[reading],
+            api_visibility="private",
         )
         gr.api(answer_question, api_name="ask", concurrency_limit=1, concurrency_id="reader")
     page.queue(max_size=QUEUE_LENGTH)

@@ -52,4 +52,7 @@ def too_busy(request: Any, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": TOO_BUSY}, 503)
 
 
-APP_KWARGS: dict[str, Any] = {"exception_handlers": {413: too_large, 503: too_busy}, "middleware": [Middleware(BodyLimit)]}
+APP_KWARGS: dict[str, Any] = {
+    "exception_handlers": {413: too_large, 503: too_busy},
+    "middleware": [Middleware(BodyLimit)],
+}

@@ -26,11 +26,14 @@ from training.predict import read_windows
 from training.qa_model import check_max_length, load_qa_model
 
 ADAPTER = Path(__file__).parent / "adapter"
+EMBEDDED_LABEL = "multilingual-e5-small made long, with this project's adapter"
 # Beside a model: what benchmarks/no_answer.py and training/score.py measured on it.
 THRESHOLD_FILE = "no_answer.json"
 SCORES_FILE = "scores.json"
 MAX_QUESTION_CHARACTERS = 1_000
 MAX_QUESTION_TOKENS = 128
+# Tokens that neighbouring windows share (score.py's default), or a quarter of a window shorter than 512.
+DOC_STRIDE = 128
 # Spans that share the probability with "no answer", and their length in tokens: score.py's defaults.
 CANDIDATES = 20
 MAX_ANSWER_TOKENS = 30
@@ -136,9 +139,7 @@ class Reader:
             if on_progress is not None:
                 on_progress(progress)
 
-    def steps(
-        self, document: str | Document, question: str, *, n_best: int = 5
-    ) -> Generator[Progress, None, Reading]:
+    def steps(self, document: str | Document, question: str, *, n_best: int = 5) -> Generator[Progress, None, Reading]:
         """`read`, one batch of windows a step: whoever stops iterating cancels; the Reading is the return value."""
         started = time.perf_counter()
         question = self._checked(question)
@@ -198,8 +199,10 @@ def load_reader(model_name_or_path: str | None = None, *, threshold: float | Non
     model, tokenizer = load_qa_model(name)
     if threshold is None:
         threshold = float(_measured(name, THRESHOLD_FILE).get("threshold", 0.0))
-    windower = Windower(tokenizer, check_max_length(model, None), max_question_length=MAX_QUESTION_TOKENS)
-    label = Path(name).name if Path(name).exists() else name
+    max_length = check_max_length(model, None)
+    doc_stride = min(DOC_STRIDE, max_length // 4)
+    windower = Windower(tokenizer, max_length, doc_stride, MAX_QUESTION_TOKENS)
+    label = EMBEDDED_LABEL if name == str(ADAPTER) else Path(name).name if Path(name).exists() else name
     return Reader(model, windower, label, threshold, _measured(name, SCORES_FILE).get("xquad"))
 
 

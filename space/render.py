@@ -153,9 +153,7 @@ def document_html(text: str, answers: Sequence[Answer]) -> str:
     )
 
 
-def _pieces(
-    text: str, start: int, end: int, marks: Sequence[tuple[int, int, int]], opened: set[int]
-) -> Iterator[str]:
+def _pieces(text: str, start: int, end: int, marks: Sequence[tuple[int, int, int]], opened: set[int]) -> Iterator[str]:
     """One paragraph, escaped; an answer that runs over its end is marked in each paragraph, with one id."""
     at = start
     for first, last, rank in marks:
