@@ -36,9 +36,11 @@ class FinetuneArguments(SharedArguments):
     eval_language: str | None = field(
         default=None, metadata={"help": "The same for the evaluation; --language if not given."}
     )
-    nr_concats: int = field(default=1, metadata={"help": "Paragraphs that are joined into one context (SQ3: 3)."})
-    questions: str = field(
-        default="all", metadata={"help": "With nr_concats: first (the thesis) or all questions of a paragraph."}
+    nr_concats: int | None = field(
+        default=None, metadata={"help": "Paragraphs that are joined into one context; sq3 and xq3: 3, others: 1."}
+    )
+    questions: str | None = field(
+        default=None, metadata={"help": "first (the thesis) or all questions of a paragraph; sq3 and xq3: first."}
     )
     within_articles: bool = field(default=False, metadata={"help": "Join only paragraphs of one article."})
     held_out_articles: int = field(

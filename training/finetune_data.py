@@ -22,7 +22,7 @@ def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, An
     evaluates = training_args.do_eval or training_args.eval_strategy != "no"
     own_evaluation = arguments.eval_dataset is not None or arguments.eval_data_files is not None
     holds_out = arguments.held_out_articles > 0
-    if holds_out and arguments.nr_concats > 1 and not arguments.within_articles:
+    if holds_out and (arguments.nr_concats or 1) > 1 and not arguments.within_articles:
         raise UserError(
             "--held_out_articles with --nr_concats above 1 needs --within_articles: else one block has both"
         )
