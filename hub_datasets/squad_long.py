@@ -16,7 +16,7 @@ import datasets
 from .concat import ConcatOptions
 from .squad_format import FEATURES, long_tables
 
-_CITATION = """\
+CITATION = """\
 @inproceedings{rajpurkar-etal-2016-squad,
     title = {{SQ}u{AD}: 100,000+ Questions for Machine Comprehension of Text},
     author = {Rajpurkar, Pranav and Zhang, Jian and Lopyrev, Konstantin and Liang, Percy},
@@ -59,7 +59,7 @@ class SquadLong(datasets.ArrowBasedBuilder):
             features=datasets.Features(FEATURES),
             homepage="https://rajpurkar.github.io/SQuAD-explorer/",
             license="cc-by-sa-4.0",
-            citation=_CITATION,
+            citation=CITATION,
         )
 
     def _split_generators(self, dl_manager):

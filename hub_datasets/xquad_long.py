@@ -18,7 +18,7 @@ import datasets
 from .concat import ConcatOptions, CorpusError
 from .squad_format import FEATURES, long_tables
 
-_CITATION = """\
+CITATION = """\
 @inproceedings{artetxe-etal-2020-cross,
     title = {On the Cross-lingual Transferability of Monolingual Representations},
     author = {Artetxe, Mikel and Ruder, Sebastian and Yogatama, Dani},
@@ -72,7 +72,7 @@ class XquadLong(datasets.ArrowBasedBuilder):
             features=datasets.Features({**FEATURES, "language": datasets.Value("string")}),
             homepage="https://github.com/google-deepmind/xquad",
             license="cc-by-sa-4.0",
-            citation=_CITATION,
+            citation=CITATION,
         )
 
     def _split_generators(self, dl_manager):
