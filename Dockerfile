@@ -12,6 +12,7 @@ ARG USER_ID=1000
 ARG GROUP_ID=1000
 
 ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/workspace \
     PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -36,10 +37,9 @@ print(*p["dependencies"], *p["optional-dependencies"]["space"], "tensorboard", s
  && rm /tmp/requirements.txt
 
 COPY --chown=worker:worker . .
-RUN pip install --no-deps --editable .
 
 USER worker
 # The page (`python -m space.app`) listens where the host can reach it.
 ENV GRADIO_SERVER_NAME=0.0.0.0
 EXPOSE 7860
-CMD ["python", "-m", "training.quickstart"]
+CMD ["python", "-m", "space.quickstart"]

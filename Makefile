@@ -30,7 +30,7 @@ $(OTHER_DATASETS)/datasets/__init__.py: $(STAMP)
 	touch $@
 
 quickstart: $(STAMP)  ## The main job end to end on a real model: convert, prove, build XQ3, fine-tune, score, answer.
-	$(BIN)/python -m training.quickstart
+	$(BIN)/python -m space.quickstart --overwrite_output_dir
 
 demo: $(STAMP)  ## Open the question-answering page on http://127.0.0.1:7860.
 	$(BIN)/python -m space.app

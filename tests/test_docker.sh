@@ -55,16 +55,20 @@ PYTHON
 mapfile -t mounts <"$work/mounts"
 mounts+=("--volume=$work/pip.conf:/etc/pip.conf:ro")
 
+# What git knows, so that a change made meanwhile does not look like a lost layer.
+mkdir "$work/context"
+git ls-files -z | xargs -0 cp --parents --target-directory "$work/context"
+
 build() {
-  buildah bud --quiet --layers --build-arg BASE_IMAGE=localhost/base --build-arg TORCH_CPU_INDEX= \
-    "${mounts[@]}" --tag localhost/ours . >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; exit 1; }
+  buildah bud --layers --build-arg BASE_IMAGE=localhost/base --build-arg TORCH_CPU_INDEX= \
+    "${mounts[@]}" --tag localhost/ours "$work/context" >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; exit 1; }
 }
 step "image"
 build
-step "image again, from its layers"
-before=$SECONDS
+step "image again, with another line of code: the dependencies' layer is kept"
+echo "# changed" >>"$work/context/space/__init__.py"
 build
-[ $((SECONDS - before)) -lt 120 ] || { echo "the second build took $((SECONDS - before)) s: its layers were not reused"; exit 1; }
+grep -A3 "RUN python3 -c" "$work/build.log" | grep -q "Using cache" || { echo "the layer was not reused"; exit 1; }
 
 container=$(buildah from localhost/ours)
 inside() { buildah run "$container" -- "$@"; }
@@ -79,6 +83,6 @@ for command in "-m conversion.convert" "-m hub_datasets.publish" training/finetu
   inside accelerate launch $command --help >"$work/help.log" 2>&1 || { tail -n 20 "$work/help.log"; exit 1; }
 done
 step "the quickstart, as its own user"
-inside env HF_HUB_OFFLINE=1 python -m training.quickstart
+inside env HF_HUB_OFFLINE=1 python -m space.quickstart
 buildah images --format '{{.Name}} {{.Size}}' | grep ours
 step "passed"

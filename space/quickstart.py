@@ -1,0 +1,206 @@
+"""The main job from end to end on a real model, in minutes and without a Hub: `make quickstart`.
+
+    python -m space.quickstart --output_dir runs/quickstart
+
+A multilingual encoder that reads 512 tokens is converted to read 4,096 and proven equal to its source; long documents
+are built from the sample corpus as XQ3 is from XQuAD; the long model is fine-tuned for a few steps and scored; and a
+Swedish question is put to a Spanish document. What takes long is the command that a user would type, in a process of
+its own: printed, timed, and its memory measured.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from hub_datasets.cli import UserError, run
+from hub_datasets.files import check_output_dir
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "hub_datasets" / "sample"
+STEPS = 16
+QUESTION_ID = "vasa-2-2"  # where the water came in
+
+
+class Line(NamedTuple):
+    """What is told of a step at the end."""
+
+    step: str
+    found: str
+    seconds: float
+    memory_mb: float
+
+
+@dataclass
+class Log:
+    """Runs the steps and keeps a line on each."""
+
+    lines: list[Line] = field(default_factory=list)
+
+    def command(self, name: str, line: str, result: Callable[[], str]) -> None:
+        """Run a command line in a process of its own, then `result` to read what it left; a failure ends it all."""
+        print(f"\n== {name}\n$ {line}", flush=True)
+        program, *words = shlex.split(line)
+        start = time.perf_counter()
+        process = subprocess.Popen([str(Path(sys.executable).with_name(program)), *words], cwd=ROOT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - start
+        if process.returncode:
+            raise UserError(f"the step {name!r} ended with status {process.returncode}: its message stands above")
+        self.lines.append(Line(name, result(), seconds, megabytes(usage.ru_maxrss)))
+
+    def call(self, name: str, step: Callable[[], str]) -> None:
+        """Run a step in this process; it returns what it found."""
+        print(f"\n== {name}", flush=True)
+        start = time.perf_counter()
+        found = step()
+        peak = megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        self.lines.append(Line(name, found, time.perf_counter() - start, peak))
+
+    def table(self) -> str:
+        """A line a step, and the sum of the seconds beside the highest memory."""
+        total = Line("all", "", sum(line.seconds for line in self.lines), max(line.memory_mb for line in self.lines))
+        step, found = (max(map(len, column)) for column in list(zip(*self.lines, strict=True))[:2])
+        return "\n".join(
+            [
+                f"{'step':<{step}}  {'result':<{found}}  seconds  memory MB",
+                *(f"{a:<{step}}  {b:<{found}}  {c:>7.0f}  {d:>9,.0f}" for a, b, c, d in [*self.lines, total]),
+            ]
+        )
+
+
+def megabytes(maxrss: int) -> float:
+    """What getrusage calls maxrss: kilobytes on Linux, bytes on macOS."""
+    return maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def paragraphs(language: str) -> list[dict]:
+    """The sample's paragraphs in one language; ids are the same in all."""
+    corpus = json.loads((SAMPLE / f"sample.{language}.json").read_text(encoding="utf-8"))
+    return [paragraph for article in corpus["data"] for paragraph in article["paragraphs"]]
+
+
+def proof(folder: Path) -> str:
+    report = json.loads((folder / "conversion_report.json").read_text(encoding="utf-8"))
+    return f"{len(report['checks'])} checks passed, largest difference {report['largest_difference']:.1e}"
+
+
+def build() -> str:
+    """XQ3 from a SQuAD-format file: paragraphs joined by threes, each answer checked against its offset."""
+    from hub_datasets import load_dataset
+
+    rows = load_dataset(
+        "xquad_long", "sv", split="validation", nr_concats=3, questions="all", data_files=SAMPLE / "sample.sv.json"
+    )
+    print(rows)
+    right = sum(row["context"].startswith(row["answers"]["text"][0], row["answers"]["answer_start"][0]) for row in rows)
+    documents = set(rows["context"])
+    return f"{len(rows)} rows, {len(documents)} documents; {right} answers stand at their offset"
+
+
+def losses(folder: Path) -> str:
+    history = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
+    seen = [float(entry["loss"]) for entry in history if "loss" in entry]
+    return f"loss from {seen[0]:.2f} to {seen[-1]:.2f}"
+
+
+def scores(folder: Path) -> str:
+    swedish = json.loads((folder / "scores.json").read_text(encoding="utf-8"))["languages"]["sv"]
+    return f"EM {swedish['exact_match']:.1f}, F1 {swedish['f1']:.1f} on {swedish['questions']} held-back questions"
+
+
+def answer(model: str | None) -> str:
+    """A Swedish question to all the Spanish articles in one, by the reader that the page uses."""
+    from space.reader import load_reader
+
+    document = "\n\n".join(paragraph["context"] for paragraph in paragraphs("es"))
+    question = next(qa["question"] for part in paragraphs("sv") for qa in part["qas"] if qa["id"] == QUESTION_ID)
+    gold = next(qa["answers"][0]["text"] for part in paragraphs("es") for qa in part["qas"] if qa["id"] == QUESTION_ID)
+    reading = load_reader(model).read(document, question)
+    best = reading.answers[0]
+    print(
+        f"document  {len(document):,} characters of Spanish, {reading.tokens:,} tokens, read in {reading.seconds:.1f} s"
+    )
+    print(f"question  {question}\nanswer    {best.text!r}, characters {best.start} to {best.end}")
+    print(f"correct   {gold!r}, characters {document.index(gold)} to {document.index(gold) + len(gold)}")
+    return f"{question} {best.text}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Convert, prove, build XQ3, fine-tune, score and answer, on the embedded model and the sample.",
+        epilog="example: python -m space.quickstart --output_dir runs/quickstart",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--output_dir", default="runs/quickstart", help="folder for the models and the scores")
+    parser.add_argument("--overwrite_output_dir", action="store_true", help="write into a folder that holds something")
+    parser.add_argument("--reader_model", help="QA model that answers at the end (default: the adapter in space/)")
+    arguments = parser.parse_args()
+    folder = check_output_dir(arguments.output_dir, arguments.overwrite_output_dir).resolve()
+    quickstart(folder, arguments.reader_model)
+
+
+def quickstart(folder: Path, reader_model: str | None) -> None:
+    """All steps; what they write is under `folder`, each part overwritten if it is there."""
+    import torch
+
+    from space.reader import ADAPTER
+
+    device = "gpu" if torch.accelerator.is_available() else "cpu"
+    launch = f"accelerate launch --config_file training/configs/{device}.yaml"
+    reader_model = reader_model or str(ADAPTER)
+    log = Log()
+    log.command(
+        "convert 512 to 4,096 tokens, and prove it",
+        "python -m conversion.convert --model_name_or_path embedded --max_pos 4096 --attention_window 512 "
+        f"--output_dir {quote(folder / 'long')} --overwrite_output_dir",
+        lambda: proof(folder / "long"),
+    )
+    log.call("build XQ3 in Swedish", build)
+    log.command(
+        f"fine-tune the long model, {STEPS} steps",
+        f"{launch} training/finetune.py --model_name_or_path {quote(folder / 'long')} --dataset sample --language all "
+        f"--do_train --max_steps {STEPS} --per_device_train_batch_size 8 --gradient_accumulation_steps 1 "
+        "--learning_rate 1.5e-4 --warmup_steps 0.1 --freeze_word_embeddings --logging_steps 4 --save_strategy no "
+        f"--seed 42 --output_dir {quote(folder / 'finetuned')} --overwrite_output_dir",
+        lambda: losses(folder / "finetuned"),
+    )
+    score = f"{launch} training/score.py --dataset sample --language sv --nr_concats 3 --overwrite_output_dir"
+    log.command(
+        f"score it after {STEPS} steps",
+        f"{score} --model_name_or_path {quote(folder / 'finetuned')} --output_dir {quote(folder / 'scores')}",
+        lambda: scores(folder / "scores"),
+    )
+    log.command(
+        "score the adapter in space/adapter",
+        f"{score} --model_name_or_path {quote(reader_model)} --output_dir {quote(folder / 'scores-adapter')}",
+        lambda: scores(folder / "scores-adapter"),
+    )
+    log.call("ask in Swedish about Spanish text", lambda: answer(reader_model))
+    print(f"\n{log.table()}\n\nfiles: {folder}\n{NEXT.format(folder=folder)}")
+
+
+def quote(path: Path | str) -> str:
+    return shlex.quote(str(path))
+
+
+NEXT = """
+The sample is a test of the machinery: 16 steps teach nothing, and the figures say nothing about a model.
+To try next:
+  make demo                                      ask your own documents, in a browser
+  python -m conversion.convert --model_name_or_path FacebookAI/xlm-roberta-base --output_dir xlm-long-4096
+  docs/finetuning.md                             fine-tune it on SQuAD or on a file of your own, and score it
+  {folder}/long/conversion_report.json           the proof, check by check"""
+
+
+if __name__ == "__main__":
+    run(main)
