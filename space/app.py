@@ -31,7 +31,7 @@ EXAMPLES = examples()
 def build_page(reader: Reader) -> gr.Blocks:
     """The page over a loaded reader; `launch_options()` holds what gradio takes at launch."""
 
-    def ask(document: str, question: str) -> Iterator[tuple[Any, ...]]:
+    def show_answer(document: str, question: str) -> Iterator[tuple[Any, ...]]:
         """Read window by window, so that the visitor sees how far it is and can stop it."""
         busy, idle = (
             (gr.update(visible=False), gr.update(visible=True)),
@@ -139,7 +139,7 @@ def build_page(reader: Reader) -> gr.Blocks:
             api_visibility="private",
         )
         reading = asked.then(
-            ask,
+            show_answer,
             [document, question],
             outputs,
             concurrency_limit=1,

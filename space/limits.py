@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,15 +37,11 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            # A body without a declared length that does not end looks to the application like a visitor who left.
-            return message if received <= MAX_BODY_BYTES else {"type": "http.disconnect"}
+            if received > MAX_BODY_BYTES:
+                raise HTTPException(413, TOO_LARGE)  # whoever reads the body passes it on
+            return message
 
         await self.app(scope, count, send)
-
-
-def too_large(request: Any, error: Exception) -> JSONResponse:
-    """In place of gradio's own words for a file above `max_file_size`."""
-    return JSONResponse({"detail": TOO_LARGE}, 413)
 
 
 def too_busy(request: Any, error: Exception) -> JSONResponse:
@@ -53,6 +50,6 @@ def too_busy(request: Any, error: Exception) -> JSONResponse:
 
 
 APP_KWARGS: dict[str, Any] = {
-    "exception_handlers": {413: too_large, 503: too_busy},
+    "exception_handlers": {503: too_busy},
     "middleware": [Middleware(BodyLimit)],
 }

@@ -170,7 +170,7 @@ def _pieces(text: str, start: int, end: int, marks: Sequence[tuple[int, int, int
 
 
 def attention_svg(size: int = 28, question: int = 4, reach: int = 4) -> str:
-    """Who sees whom in one window: row i is a token, column j what it looks at; the question sees and is seen by all."""
+    """Who sees whom in one window: row i is a token, column j what it looks at; the question sees all and is seen."""
     cells = []
     for row in range(size):
         for column in range(size):

@@ -1,6 +1,7 @@
 """The reader: right places over many windows, refusals in a sentence, and the same answers as training/score.py."""
 
 import gc
+import itertools
 import re
 
 import pytest
@@ -66,7 +67,7 @@ def test_answers_never_overlap_and_probabilities_are_shares(tiny_qa):
     reading = reader.read(LONG[:6_000], "Who was it?", n_best=20)
     assert len(reading.answers) > 3
     ordered = sorted(reading.answers, key=lambda answer: answer.start)
-    assert all(a.end <= b.start for a, b in zip(ordered, ordered[1:], strict=False))
+    assert all(a.end <= b.start for a, b in itertools.pairwise(ordered))
     assert 0 < sum(a.probability for a in reading.answers) + reading.null_probability <= 1 + 1e-9
     assert [a.score for a in reading.answers] == sorted((a.score for a in reading.answers), reverse=True)
 
@@ -143,7 +144,7 @@ def test_a_second_question_reuses_the_tokens_and_the_reader_keeps_none(echo):
 
 def test_without_adapter_the_message_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr("space.reader.ADAPTER", tmp_path / "none")
-    with pytest.raises(UserError, match="train one with training/finetune.py, or name a QA model in SPACE_MODEL"):
+    with pytest.raises(UserError, match=r"train one with training/finetune\.py, or name a QA model in SPACE_MODEL"):
         load_reader()
 
 

@@ -1,0 +1,169 @@
+"""The page as a server: its named endpoint, its refusals, and that nothing of a visitor is left."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from space.gallery import examples
+from space.limits import MAX_BODY_BYTES, QUEUE_LENGTH, TOO_BUSY, TOO_LARGE
+
+TEXT = examples()["Svenska"].text
+
+
+@pytest.fixture(scope="module")
+def client(page_server):
+    return Client(page_server.url, verbose=False)
+
+
+def test_the_named_endpoint_answers_with_offsets(client):
+    result = client.predict(TEXT, "Thomas Telford", 3, api_name="/ask")
+    start = TEXT.index("Thomas Telford")
+    assert (result["answered"], result["answer"]) == (True, "Thomas Telford")
+    assert (result["start"], result["end"]) == (start, start + 14)
+    assert len(result["n_best"]) <= 3
+    assert result["n_best"][0]["probability"] == result["probability"] > 0.5
+    assert result["windows"] > 1
+    assert result["tokens"] > 300
+
+
+def test_the_named_endpoint_says_not_answered(client):
+    result = client.predict(TEXT, "zebra", api_name="/ask")
+    assert result["answered"] is False
+    assert (result["answer"], result["start"]) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("document", "question", "n_best", "sentence"),
+    [
+        ("", "Who?", 5, "the document is empty"),
+        (TEXT, " ", 5, "the question is empty"),
+        (TEXT, "a" * 200_000, 5, "the question has 200,000 characters"),
+        ("x" * 1_000_001, "x", 5, "more than 1,000,000"),
+        (TEXT, "Telford", 0, "n_best is 0: give 1 to 20"),
+    ],
+)
+def test_the_endpoint_refuses_in_a_sentence(client, document, question, n_best, sentence):
+    with pytest.raises(AppError, match=sentence):
+        client.predict(document, question, n_best, api_name="/ask")
+    assert client.predict(TEXT, "Telford", api_name="/ask")["answered"]
+
+
+def test_only_one_endpoint_is_public(client):
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/ask"]
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_body_of_100_mb_is_refused(page_server, declared):
+    body = (b"x" * 2**20 for _ in range(100))
+    headers = {"content-length": str(100 * 2**20)} if declared else {}
+    try:
+        response = httpx.post(page_server.url + "gradio_api/queue/join", content=body, headers=headers, timeout=30)
+    except (httpx.WriteError, httpx.RemoteProtocolError):
+        pass  # the server hung up before the end
+    else:
+        assert (response.status_code, response.json()["detail"]) == (413, TOO_LARGE)
+    assert httpx.get(page_server.url).status_code == 200
+
+
+def test_an_upload_over_the_limit_is_refused_and_leaves_no_file(page_server):
+    before = set(page_server.temporary.rglob("*"))
+    big = b"x" * (MAX_BODY_BYTES - 2**19)
+    response = httpx.post(page_server.url + "gradio_api/upload", files={"files": ("big.txt", big)}, timeout=30)
+    assert response.status_code == 413
+    assert "exceeded maximum allowed size" in response.text
+    assert {path for path in page_server.temporary.rglob("*") if path.is_file()} <= before
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil.txt", "..%2f..%2fevil.txt", "/etc/cron.d/evil.txt", "a\0b.txt", "CON.txt"]
+)
+def test_tricks_in_a_file_name_stay_inside_the_upload_folder(page_server, name):
+    response = httpx.post(page_server.url + "gradio_api/upload", files={"files": (name, b"text")}, timeout=30)
+    assert response.status_code in (200, 400, 422)
+    if response.status_code == 200:
+        (path,) = response.json()
+        assert Path(path).resolve().is_relative_to(page_server.temporary.resolve())
+        Path(path).unlink()
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../etc/passwd", str(Path(__file__).resolve())])
+def test_files_of_the_machine_are_not_served(page_server, path):
+    response = httpx.get(page_server.url + "gradio_api/file=" + path)
+    assert response.status_code in (403, 404)
+
+
+def test_open_file_deletes_what_it_read_and_what_it_refused(tmp_path):
+    from space.app import open_file
+
+    good, bad = tmp_path / "good.txt", tmp_path / "bad.pdf"
+    good.write_text("Some text.")
+    bad.write_text("no pdf")
+    text, notice, cleared = open_file(str(good))
+    assert (text, cleared) == ("Some text.", None)
+    assert "10 characters" in notice
+    _, notice, _ = open_file(str(bad))
+    assert "is not a PDF" in notice
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_counts_and_quotes_nothing(client, caplog):
+    with caplog.at_level(logging.DEBUG, logger="space"):
+        client.predict("A secret-marker stands here.", "secret-marker", api_name="/ask")
+        with pytest.raises(AppError):
+            client.predict("", "secret-question", api_name="/ask")
+    assert any("tokens in 1 windows" in message for message in caplog.messages)
+    assert not any("secret" in message for message in caplog.messages)
+
+
+def test_a_full_queue_is_said_in_a_sentence(page_server, echo, monkeypatch):
+    """One question holds the reader while others queue up, until one is refused; all the others are answered."""
+    gate = threading.Event()
+    forward = type(echo.model).forward
+
+    def slow(self, *args, **kwargs):
+        gate.wait(30)
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(echo.model), "forward", slow)
+    clients = [Client(page_server.url, verbose=False) for _ in range(2)]
+    jobs = [clients[i % 2].submit(TEXT, "Telford", api_name="/ask") for i in range(QUEUE_LENGTH + 4)]
+    deadline = time.monotonic() + 30
+    while not any(job.done() for job in jobs) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    # The Python client has words of its own for a full queue; the page shows ours.
+    (endpoint,) = [d for d in clients[0].config["dependencies"] if d["api_name"] == "ask"]
+    call = {"data": [TEXT, "Telford", 5], "fn_index": endpoint["id"], "session_hash": "late"}
+    refused = httpx.post(page_server.url + "gradio_api/queue/join", json=call)
+    gate.set()
+    assert (refused.status_code, refused.json()["detail"]) == (503, TOO_BUSY)
+    errors = [str(error) for job in jobs if (error := job.exception(timeout=60)) is not None]
+    assert 1 <= len(errors) <= 4
+    assert set(errors) == {"Queue is full! Please try again."}
+    assert sum(job.exception() is None for job in jobs) >= QUEUE_LENGTH
+
+
+def test_a_missing_model_is_one_sentence():
+    environment = os.environ | {"SPACE_MODEL": "/does/not/exist"}
+    done = subprocess.run([sys.executable, "-m", "space.app"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("error: --model_name_or_path '/does/not/exist'")
+
+
+def test_every_example_can_be_chosen():
+    from space.app import choose_example
+
+    for name, example in examples().items():
+        text, question, choices, notice = choose_example(name)
+        assert text == example.text
+        assert question in json.dumps(choices["choices"], ensure_ascii=False)
+        assert example.title in notice
