@@ -29,12 +29,12 @@ def use_fast_attention(model: Model) -> Model:
     Works on the encoder, on any head, and under wrappers such as peft's. A model without Longformer modules is
     returned as it is. `output_attentions=True` still runs the native code, since the weights are never formed here.
     """
-    return _exchange(model, {fast.__base__: fast for fast in _FAST})
+    return _exchange(model, _FAST)
 
 
 def use_native_attention(model: Model) -> Model:
     """Undo `use_fast_attention`; returns the same object, changed in place."""
-    return _exchange(model, {fast: fast.__base__ for fast in _FAST})
+    return _exchange(model, {fast: slow for slow, fast in _FAST.items()})
 
 
 def _exchange(model: Model, classes: dict[type, type]) -> Model:
@@ -84,11 +84,13 @@ class LongformerModel(native.LongformerModel):
             input_ids=input_ids, position_ids=position_ids, token_type_ids=token_type_ids, inputs_embeds=inputs_embeds
         )
         if global_attention_mask is not None:
-            attention_mask = self._merge_to_attention_mask(attention_mask, global_attention_mask)
-        windows = {layer.attention.self.one_sided_attn_window_size for layer in self.encoder.layer}
+            ones = torch.ones_like(global_attention_mask)
+            attention_mask = (ones if attention_mask is None else attention_mask) * (global_attention_mask + 1)
+        layers = (m for m in self.encoder.modules() if isinstance(m, native.LongformerSelfAttention))
+        windows = {layer.one_sided_attn_window_size for layer in layers}
         encoded = self.encoder(
             hidden_states,
-            attention_mask=make_plan(attention_mask, hidden_states.shape[1], windows, hidden_states.device),
+            attention_mask=make_plan(attention_mask, hidden_states.shape[:2], windows, hidden_states.device),
             output_hidden_states=(
                 output_hidden_states if output_hidden_states is not None else self.config.output_hidden_states
             ),
@@ -110,9 +112,9 @@ class LongformerModel(native.LongformerModel):
 class LongformerEncoder(native.LongformerEncoder):
     """LongformerEncoder that hands a plan, in the place of the mask, down to its layers."""
 
-    def forward(self, hidden_states, attention_mask=None, padding_len=0, output_attentions=False, **kwargs):
+    def forward(self, hidden_states, attention_mask=None, *args, **kwargs):
         if not isinstance(attention_mask, Plan):
-            return super().forward(hidden_states, attention_mask, padding_len, output_attentions, **kwargs)
+            return super().forward(hidden_states, attention_mask, *args, **kwargs)
         states = [hidden_states]
         for layer in self.layer:
             states.append(layer(states[-1], attention_mask=attention_mask)[0])
@@ -132,22 +134,25 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
         heads = (*hidden_states.shape[:2], self.num_heads, self.head_dim)
         query, key, value = (project(hidden_states).view(heads) for project in (self.query, self.key, self.value))
         context = banded_attention(query, key, value, plan, self.one_sided_attn_window_size, dropout_p).flatten(2)
-        if plan.slots is not None:
-            rows = self._global_rows(hidden_states, plan, dropout_p)
-            batch_index, slot = plan.used.nonzero(as_tuple=True)
-            context = context.index_put((batch_index, plan.slots[batch_index, slot]), rows[batch_index, slot])
+        if plan.global_tokens is not None:
+            positions, used = plan.global_tokens
+            rows = self._global_rows(hidden_states, positions, plan.padding, dropout_p)
+            batch_index, slot = used.nonzero(as_tuple=True)
+            context = context.index_put((batch_index, positions[batch_index, slot]), rows[batch_index, slot])
         return (context,)
 
-    def _global_rows(self, hidden_states: Tensor, plan: Plan, dropout_p: float) -> Tensor:
+    def _global_rows(
+        self, hidden_states: Tensor, positions: Tensor, padding: Tensor | None, dropout_p: float
+    ) -> Tensor:
         """What the global tokens gather from all tokens: (batch, globals, width).
 
         With few of them, keys and values of all positions are never computed: q·(W x + b) = (Wᵀq)·x + q·b, and
         P (X Wᵀ + b) = (P X) Wᵀ + (P 1) b, whatever the weights P (so dropout is exact too).
         """
         batch, length, width = hidden_states.shape
-        count = plan.slots.shape[1]
+        count = positions.shape[1]
         split = (batch, -1, self.num_heads, self.head_dim)
-        tokens = hidden_states.gather(1, plan.slots[:, :, None].expand(-1, -1, width))
+        tokens = hidden_states.gather(1, positions[:, :, None].expand(-1, -1, width))
         query = self.query_global(tokens).view(split).transpose(1, 2) / math.sqrt(self.head_dim)
         key, value = self.key_global, self.value_global
         few = count * self.num_heads < width and _is_plain(key) and _is_plain(value)
@@ -159,8 +164,8 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
                 scores = scores + query @ key.bias.view(self.num_heads, self.head_dim, 1)
         else:
             scores = query @ key(hidden_states).view(split).permute(0, 2, 3, 1)
-        if plan.padding is not None:
-            scores = scores.masked_fill(plan.padding[:, None, None], torch.finfo(scores.dtype).min)
+        if padding is not None:
+            scores = scores.masked_fill(padding[:, None, None], torch.finfo(scores.dtype).min)
         weights = scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
         weights = nn.functional.dropout(weights, dropout_p)
         if few:
@@ -179,4 +184,8 @@ def _is_plain(module: nn.Module) -> bool:
     return type(module) is nn.Linear and not hooked
 
 
-_FAST = (LongformerModel, LongformerEncoder, LongformerSelfAttention)
+_FAST: dict[type, type] = {
+    native.LongformerModel: LongformerModel,
+    native.LongformerEncoder: LongformerEncoder,
+    native.LongformerSelfAttention: LongformerSelfAttention,
+}
