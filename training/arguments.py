@@ -172,3 +172,8 @@ def _check_world(training_args: TrainingArguments) -> None:
             f"the launcher started {launched} processes but only {training_args.world_size} take part in this run: "
             "use a configuration from training/configs (on CPUs: distributed_type MULTI_GPU with use_cpu)"
         )
+    sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    if sharded and training_args.distributed_state.distributed_type == "MULTI_CPU":
+        raise UserError(
+            "accelerate has no FSDP on a CPU and would run DDP instead: use training/configs/multi_gpu.yaml"
+        )

@@ -12,10 +12,18 @@ import torch
 import torch.nn.functional as F
 import transformers
 from torch import Tensor
-from transformers.models.longformer.modeling_longformer import LongformerMaskedLMOutput
+from transformers.models.longformer.modeling_longformer import LongformerLMHead, LongformerMaskedLMOutput
 
 IGNORED = -100
 CHUNK_ELEMENTS = 1 << 25  # logits held at once: 128 MB in float32
+
+
+class _Head(LongformerLMHead):
+    """The native head, whose tied weight accelerate looks for under this name."""
+
+    @property
+    def weight(self) -> Tensor:
+        return self.decoder.weight
 
 
 class LongformerForMaskedLM(transformers.LongformerForMaskedLM):
@@ -26,6 +34,15 @@ class LongformerForMaskedLM(transformers.LongformerForMaskedLM):
     """
 
     accepts_loss_kwargs = True
+
+    def __init__(self, config: Any):
+        super().__init__(config)
+        self.lm_head.__class__ = _Head
+
+    def get_output_embeddings(self) -> Any:
+        """The whole head, not its decoder alone: FSDP makes one unit of it and the word embeddings, which share
+        parameters (weight and bias), and a parameter must not lie in two units."""
+        return self.lm_head
 
     def forward(
         self,

@@ -108,6 +108,10 @@ def test_rewriting_leaves_values_alone():
 
 def test_processes_that_do_not_take_part_are_noticed(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    arguments._check_world(SimpleNamespace(world_size=2))
+    on_cpu = SimpleNamespace(world_size=2, distributed_state=SimpleNamespace(distributed_type="MULTI_CPU"))
+    arguments._check_world(on_cpu)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UserError, match="no FSDP on a CPU"):
+        arguments._check_world(on_cpu)
     with pytest.raises(UserError, match="2 processes but only 1"):
         arguments._check_world(SimpleNamespace(world_size=1))
