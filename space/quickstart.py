@@ -99,7 +99,7 @@ def build() -> str:
     from hub_datasets import load_dataset
 
     rows = load_dataset(
-        "xquad_long", "sv", split="validation", nr_concats=3, questions="all", data_files=SAMPLE / "sample.sv.json"
+        "xquad_long", "es", split="validation", nr_concats=3, questions="all", data_files=SAMPLE / "sample.es.json"
     )
     print(rows)
     right = sum(row["context"].startswith(row["answers"]["text"][0], row["answers"]["answer_start"][0]) for row in rows)
@@ -165,7 +165,7 @@ def quickstart(folder: Path, reader_model: str | None) -> None:
         f"--output_dir {quote(folder / 'long')} --overwrite_output_dir",
         lambda: proof(folder / "long"),
     )
-    log.call("build XQ3 in Swedish", build)
+    log.call("build XQ3 in Spanish", build)
     log.command(
         f"fine-tune the long model, {STEPS} steps",
         f"{launch} training/finetune.py --model_name_or_path {quote(folder / 'long')} --dataset sample --language all "
