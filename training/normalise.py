@@ -73,7 +73,7 @@ def mlqa(text: str, language: str) -> str:
     Raises KeyError for a language that is none of MLQA's seven.
     """
     articles = MLQA_ARTICLES[language]
-    text = text.lower().translate(_unicode_punctuation())
+    text = text.lower().translate(unicode_punctuation())
     if articles is not None:
         text = articles.sub(" ", text)
     if language == "zh":
@@ -102,7 +102,7 @@ def _without_articles(text: str, language: str) -> str:
 
 
 def _words(text: str) -> str:
-    return text.translate(_unicode_punctuation()).strip()
+    return text.translate(unicode_punctuation()).strip()
 
 
 def _ascii_digit(char: str) -> str:
@@ -123,7 +123,7 @@ def _split_unspaced(text: str) -> str:
 
 
 @cache
-def _unicode_punctuation() -> dict[int, None]:
+def unicode_punctuation() -> dict[int, None]:
     """Every character of a Unicode category P*, and all of ASCII punctuation (some of which is category S)."""
     points = (i for i in range(sys.maxunicode) if unicodedata.category(chr(i)).startswith("P"))
     return dict.fromkeys([*points, *map(ord, string.punctuation)])

@@ -5,21 +5,19 @@
 
 The data set gives answers as strings, not as places. Distant supervision marks every place in the document where an
 alias stands, compared as the official script compares (`training.normalise.triviaqa`): case, punctuation, underscores
-and articles do not matter. Source of the layout and of the rules: github.com/mandarjoshi90/triviaqa, `utils/`.
+and articles do not matter. Source of the layout and the rules: github.com/mandarjoshi90/triviaqa, `utils/`.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hub_datasets.cli import UserError
 from training.gold import read_json, triviaqa_aliases
-from training.normalise import TRIVIAQA_PUNCTUATION, triviaqa
+from training.normalise import TRIVIAQA_PUNCTUATION, triviaqa, unicode_punctuation
 
-HUB_ID = "mandarjoshi/trivia_qa"
-SPLIT_NAMES = {"train": "train", "validation": "dev"}
-WORD = re.compile("[^\\s_" + re.escape("".join(map(chr, TRIVIAQA_PUNCTUATION))) + "]+")
 ARTICLES = {"a", "an", "the"}
 
 
@@ -68,12 +66,12 @@ def find_aliases(document: str, aliases: Iterable[str]) -> list[tuple[int, str]]
     """
     words = [
         (match.start(), match.end(), lowered)
-        for match in WORD.finditer(document)
+        for match in _word().finditer(document)
         if (lowered := match.group().lower()) not in ARTICLES
     ]
     by_first: dict[str, set[tuple[str, ...]]] = {}
     for alias in aliases:
-        tokens = tuple(triviaqa(alias).split())
+        tokens = tuple(word for word in _word().findall(triviaqa(alias)) if word not in ARTICLES)
         if tokens:
             by_first.setdefault(tokens[0], set()).add(tokens)
     found = set()
@@ -83,6 +81,13 @@ def find_aliases(document: str, aliases: Iterable[str]) -> list[tuple[int, str]]
             if tuple(lowered for _, _, lowered in stretch) == tokens:
                 found.add((start, stretch[-1][1]))
     return [(start, document[start:end]) for start, end in sorted(found)]
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """A word: the script splits at ASCII punctuation and a few quotes; to find an alias in “quotes” we split at all."""
+    punctuation = "".join(map(chr, TRIVIAQA_PUNCTUATION | unicode_punctuation()))
+    return re.compile(f"[^\\s{re.escape(punctuation)}]+")
 
 
 def _row(datum: Mapping[str, Any], filename: str, title: str, document: str, by_question: bool) -> dict[str, Any]:

@@ -1,0 +1,309 @@
+"""Every data set through the one door, from its official layout; rows checked by other means than ours."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import hub_datasets
+from hub_datasets.cli import UserError
+from training.qa_data import load_qa, metric_of
+from training.qa_sources import MLQA_LANGUAGES, XQUAD_LANGUAGES
+from training.trivia_qa import best_documents, find_aliases, read_rows
+
+
+def check_rows(rows) -> None:
+    """The columns, and every answer where its offset says."""
+    assert {"id", "title", "context", "question", "answers", "language"} <= set(rows.column_names)
+    assert len(rows) > 0
+    for row in rows:
+        for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True):
+            assert row["context"][start : start + len(text)] == text != ""
+
+
+def tree_questions(path: Path) -> list[tuple[str, str, str]]:
+    """(id, context, question) of a SQuAD-format file, read in the plainest way."""
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    return [
+        (qa["id"], paragraph["context"], qa["question"])
+        for article in tree["data"]
+        for paragraph in article["paragraphs"]
+        for qa in paragraph["qas"]
+    ]
+
+
+def squad_tree(*contexts: str) -> dict:
+    """One article; each context asks for its first and for its last word."""
+    paragraphs = []
+    for number, context in enumerate(contexts):
+        words = context.split()
+        answers = [{"text": words[0], "answer_start": 0}, {"text": words[-1], "answer_start": context.rfind(words[-1])}]
+        qas = [{"id": f"{number}-{n}", "question": f"q{n}?", "answers": [answer]} for n, answer in enumerate(answers)]
+        paragraphs.append({"context": context, "qas": qas})
+    return {"version": "1.1", "data": [{"title": "t", "paragraphs": paragraphs}]}
+
+
+@pytest.fixture
+def squad_file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.sv.json"
+    path.write_text(json.dumps(squad_tree("ett två tre", "fyra fem", "sex sju")), encoding="utf-8")
+    return path
+
+
+class TestOfficialLayouts:
+    def test_squad(self, shared_data: Path) -> None:
+        rows = load_qa("squad", "train", data_dir=str(shared_data / "squad"))
+        check_rows(rows)
+        path = shared_data / "squad" / "train-v1.1-first44articles.json"
+        assert list(zip(rows["id"], rows["context"], rows["question"], strict=True)) == tree_questions(path)
+        assert set(rows["language"]) == {"en"}
+
+    def test_sq3_is_the_thesis_concatenation(self, shared_data: Path) -> None:
+        rows = load_qa("squad_long", "train", data_dir=str(shared_data / "squad"))
+        check_rows(rows)
+        questions = tree_questions(shared_data / "squad" / "train-v1.1-first44articles.json")
+        first = [q for n, q in enumerate(questions) if n == 0 or q[1] != questions[n - 1][1]]
+        assert rows["id"] == [q[0] for q in first]
+        blocks = ["".join(q[1] for q in first[n : n + 3]) for n in range(0, len(first), 3)]
+        assert rows["context"] == [blocks[n // 3] for n in range(len(first))]
+
+    def test_all_languages_of_xquad(self, shared_data: Path) -> None:
+        rows = load_qa("xquad", "validation", data_dir=str(shared_data / "xquad"), language="all")
+        assert len(rows) == 12 * 1190
+        assert list(dict.fromkeys(rows["language"])) == list(XQUAD_LANGUAGES)
+
+    def test_xq3(self, shared_data: Path) -> None:
+        rows = load_qa("xq3", "validation", data_dir=str(shared_data / "xquad"), language="en", nr_concats=3)
+        check_rows(rows)
+        lengths = [len(context) for context in dict.fromkeys(rows["context"])]
+        assert (len(rows), len(lengths)) == (240, 80)  # REFERENCES: 240 rows, 80 blocks, mean 2,355, longest 7,391
+        assert (round(sum(lengths) / 80), max(lengths)) == (2355, 7391)
+
+    def test_mlqa(self, shared_data: Path) -> None:
+        rows = load_qa("mlqa", "validation", data_dir=str(shared_data / "mlqa"), language="de")
+        check_rows(rows)
+        assert (len(rows), metric_of("mlqa", rows), set(rows["language"])) == (512, "mlqa", {"de"})
+
+    def test_mlqa_pairs_in_the_official_folders(self, tmp_path: Path) -> None:
+        languages = MLQA_LANGUAGES
+        folder = tmp_path / "MLQA_V1" / "test"
+        folder.mkdir(parents=True)
+        for context in languages:
+            for question in languages:
+                name = f"test-context-{context}-question-{question}.json"
+                (folder / name).write_text(json.dumps(squad_tree(f"{context} {question}")))
+        everything = load_qa("mlqa", "test", data_dir=str(tmp_path), language="all.all")
+        assert len(set(everything["language"])) == 49
+        assert len(load_qa("mlqa", "test", data_dir=str(tmp_path), language="all")) == 7 * 2
+        pair = load_qa("mlqa", "test", data_dir=str(tmp_path), language="de.en")
+        assert (pair["context"][0], pair["language"][0]) == ("de en", "de.en")
+
+    def test_squad_v2(self, tmp_path: Path) -> None:
+        tree = squad_tree("one two")
+        plausible = [{"text": "one", "answer_start": 0}]
+        unanswerable = {
+            "id": "u",
+            "question": "?",
+            "is_impossible": True,
+            "answers": [],
+            "plausible_answers": plausible,
+        }
+        tree["data"][0]["paragraphs"][0]["qas"].append(unanswerable)
+        (tmp_path / "dev-v2.0.json").write_text(json.dumps(tree))
+        rows = load_qa("squad_v2", "validation", data_dir=str(tmp_path))
+        assert rows[2]["answers"] == {"text": [], "answer_start": []}
+        by_file = load_qa("file", "validation", data_files=str(tmp_path / "dev-v2.0.json"))
+        assert metric_of("squad_v2", rows) == metric_of("file", by_file) == "squad_v2"
+
+    def test_sample_splits_share_no_text(self) -> None:
+        train, validation = (load_qa("sample", split, language="all") for split in ("train", "validation"))
+        check_rows(train)
+        check_rows(validation)
+        assert not set(train["context"]) & set(validation["context"])
+        total = sum(len(tree_questions(p)) for p in (Path(hub_datasets.__file__).parent / "sample").glob("*.json"))
+        assert len(train) + len(validation) == total
+
+    def test_long_by_the_same_concatenation(self, shared_data: Path) -> None:
+        plain = load_qa("mlqa", "validation", data_dir=str(shared_data / "mlqa"), language="de")
+        long = load_qa("mlqa", "validation", data_dir=str(shared_data / "mlqa"), language="de", nr_concats=4)
+        check_rows(long)
+        assert long["id"] == plain["id"]
+        assert all(short in context for short, context in zip(plain["context"], long["context"], strict=True))
+
+
+class TestAnyFile:
+    def test_squad_format(self, squad_file: Path) -> None:
+        rows = load_qa("file", "train", data_files=str(squad_file))
+        check_rows(rows)
+        assert (rows["id"], set(rows["language"])) == (["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"], {"sv"})
+        assert load_qa(str(squad_file), "train")["id"] == rows["id"]
+        assert set(load_qa("file", "train", data_files=str(squad_file), language="da")["language"]) == {"da"}
+
+    def test_parameters_of_the_concatenation(self, squad_file: Path) -> None:
+        rows = load_qa("file", "train", data_files=str(squad_file), nr_concats=2, questions="first", separator=" | ")
+        assert rows["context"] == ["ett två tre | fyra fem", "ett två tre | fyra fem", "sex sju"]
+        assert rows["answers"][1] == {"text": ["fyra"], "answer_start": [14]}
+
+    def test_splits_patterns_and_names_with_brackets(self, squad_file: Path, tmp_path: Path) -> None:
+        odd = tmp_path / "a[1].json"
+        odd.write_bytes(squad_file.read_bytes())
+        assert len(load_qa("file", "train", data_files=str(tmp_path / "*.json"))) == 12
+        assert len(load_qa("file", "train", data_files={"train": [str(odd)]})) == 6
+        with pytest.raises(UserError, match="names no file for the split 'validation'"):
+            load_qa("file", "validation", data_files={"train": [str(odd)]})
+
+    def test_rows_as_json_lines_and_parquet(self, squad_file: Path, tmp_path: Path) -> None:
+        rows = load_qa("file", "train", data_files=str(squad_file))
+        rows.to_json(tmp_path / "rows.jsonl", force_ascii=False)
+        rows.to_parquet(tmp_path / "rows.parquet")
+        for name in ("rows.jsonl", "rows.parquet"):
+            again = load_qa("file", "train", data_files=str(tmp_path / name), language="sv", nr_concats=2)
+            check_rows(again)
+            assert (again["id"], again["context"][0]) == (rows["id"], "ett två trefyra fem")
+
+    def test_bad_span(self, squad_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        squad_file.write_text(squad_file.read_text().replace('"answer_start": 0', '"answer_start": 1', 1))
+        with pytest.raises(UserError, match=r"mine\.sv\.json.*'0-0'"):
+            load_qa("file", "train", data_files=str(squad_file))
+        repaired = load_qa("file", "train", data_files=str(squad_file), on_bad_span="repair")
+        assert repaired["answers"][0]["answer_start"] == [0]
+        assert "moved 1 answer" in capsys.readouterr().err
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            ({"dataset": "sqad", "split": "train"}, "--dataset 'sqad' is no data set of ours"),
+            ({"dataset": "xquad", "split": "train"}, "no split 'train': train on squad"),
+            ({"dataset": "sample", "split": "test"}, "it has train, validation"),
+            ({"dataset": "sample", "split": "train", "language": "fi"}, "--language 'fi' is none of"),
+            ({"dataset": "sample", "split": "train", "nr_concats": 0}, "--nr_concats must be a whole number"),
+            ({"dataset": "sample", "split": "train", "questions": "some"}, "--questions must be 'first' or 'all'"),
+            ({"dataset": "squad", "split": "train", "data_dir": "/nowhere"}, "--data_dir '/nowhere' is not a folder"),
+            ({"dataset": "squad", "split": "train", "data_files": "no.json"}, "--data_files 'no.json' is not a file"),
+            ({"dataset": "trivia_qa", "split": "train", "nr_concats": 3}, "long as they are"),
+        ],
+    )
+    def test_one_sentence(self, arguments: dict, sentence: str) -> None:
+        with pytest.raises(UserError, match=re.escape(sentence)):
+            load_qa(**arguments)
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            ("", "is not JSON"),
+            ('{"data": []}', "holds no question"),
+            ('{"data": [{"paragraphs": [{"context": "c", "qas": [{"id": "1"}]}]}]}', "has no 'question'"),
+            ('{"data": [{"paragraphs": [{"context": "c", "qas": [{"id": "1", "question": "?", "answers": []}]}]}]}',
+             "has no answers"),
+        ],
+    )  # fmt: skip
+    def test_bad_file(self, tmp_path: Path, content: str, sentence: str) -> None:
+        path = tmp_path / "bad.json"
+        path.write_text(content)
+        with pytest.raises(UserError, match=re.escape(sentence)):
+            load_qa("file", "train", data_files=str(path))
+
+    def test_wrong_column(self, tmp_path: Path) -> None:
+        (tmp_path / "rows.jsonl").write_text('{"id": "1", "text": "c", "question": "?", "answers": null}\n')
+        with pytest.raises(UserError, match=r"rows\.jsonl' has no column 'context'"):
+            load_qa("file", "train", data_files=str(tmp_path / "rows.jsonl"))
+
+    def test_missing_language_file(self, shared_data: Path) -> None:
+        with pytest.raises(UserError, match=r"has no dev-context-de-question-en\.json"):
+            load_qa("mlqa", "validation", data_dir=str(shared_data / "mlqa"), language="de.en")
+
+
+class TestDistantSupervision:
+    @pytest.mark.parametrize(
+        ("document", "aliases", "places"),
+        [
+            ("In York, and York.", ["york"], [(3, "York"), (13, "York")]),
+            ("New York, England", ["york", "york england"], [(4, "York"), (4, "York, England")]),
+            ("Yorkshire and Yorkist", ["york"], []),
+            ("the Campbell-Bannerman", ["campbell bannerman"], [(4, "Campbell-Bannerman")]),
+            ("City of the York", ["city of york"], [(0, "City of the York")]),  # articles do not count
+            ("O’Brien's", ["o brien"], [(0, "O’Brien")]),
+            ("a_sunset_blvd", ["sunset blvd"], [(2, "sunset_blvd")]),
+            ("İzmir, İzmir", ["i̇zmir"], [(0, "İzmir"), (7, "İzmir")]),  # a lower case that is longer moves no offset
+            ("“York”—the city", ["york", "“york”"], [(1, "York")]),
+            ("30's", ["30 s", ""], [(0, "30's")]),
+        ],
+    )
+    def test_places(self, document: str, aliases: list[str], places: list[tuple[int, str]]) -> None:
+        assert find_aliases(document, aliases) == places
+        assert all(document[start : start + len(text)] == text for start, text in places)
+
+    def test_against_a_plain_search(self, shared_data: Path) -> None:
+        """For aliases of plain words, the places are those of a regular expression on the raw document."""
+        found = 0
+        for row in read_rows(shared_data / "triviaqa" / "qa" / "wikipedia-train.json"):
+            plain = [alias for alias in row["aliases"] if re.fullmatch("[a-z]+", alias) and alias not in ("a", "the")]
+            if not plain:
+                continue
+            pattern = r"(?<![^\W_])(" + "|".join(plain) + r")(?![^\W_])"
+            expected = {(m.start(), m.group()) for m in re.finditer(pattern, row["context"], re.IGNORECASE)}
+            assert set(find_aliases(row["context"], plain)) == expected
+            found += len(expected)
+        assert found > 20
+
+    @pytest.mark.parametrize("domain", ["wikipedia", "web"])
+    @pytest.mark.parametrize("split", ["train", "validation"])
+    def test_official_layout(self, shared_data: Path, domain: str, split: str) -> None:
+        name = "trivia_qa" if domain == "wikipedia" else "trivia_qa_web"
+        rows = load_qa(name, split, data_dir=str(shared_data / "triviaqa"))
+        check_rows(rows)
+        official = "dev" if split == "validation" else split
+        content = json.loads((shared_data / "triviaqa" / "qa" / f"{domain}-{official}.json").read_text())
+        pairs = [
+            f"{datum['QuestionId']}--{page['Filename']}"
+            for datum in content["Data"]
+            for page in [*datum.get("EntityPages", []), *datum.get("SearchResults", [])]
+        ]
+        assert rows["id"] == pairs
+        questions = {datum["QuestionId"] for datum in content["Data"]}
+        assert set(rows["question_id"]) == (questions if domain == "wikipedia" else set(pairs))
+        assert all(row["answers"]["text"] for row in rows)
+        if (domain, split) == ("wikipedia", "train"):
+            assert max(map(len, rows["context"])) > 87_000
+
+    def test_training_leaves_out_documents_without_an_alias(self, shared_data: Path, tmp_path: Path) -> None:
+        content = json.loads((shared_data / "triviaqa" / "qa" / "wikipedia-dev.json").read_text())
+        content["Data"][0]["Answer"]["NormalizedAliases"] = ["nowhere to be found"]
+        for split in ("train", "dev"):
+            (tmp_path / f"wikipedia-{split}.json").write_text(json.dumps(content))
+        for evidence in (tmp_path / "evidence", tmp_path.parent / "evidence"):
+            assert not evidence.exists()
+        (tmp_path / "evidence").symlink_to(shared_data / "triviaqa" / "evidence")
+        assert set(load_qa("trivia_qa", "train", data_dir=str(tmp_path))["question_id"]) == {"tc_40"}
+        assert set(load_qa("trivia_qa", "validation", data_dir=str(tmp_path))["question_id"]) == {"tc_33", "tc_40"}
+
+    def test_edited_file_is_read_anew(self, shared_data: Path, tmp_path: Path) -> None:
+        content = json.loads((shared_data / "triviaqa" / "qa" / "wikipedia-dev.json").read_text())
+        (tmp_path / "evidence").symlink_to(shared_data / "triviaqa" / "evidence")
+        path = tmp_path / "wikipedia-dev.json"
+        for question in ("Old?", "New?"):
+            content["Data"][0]["Question"] = question
+            path.write_text(json.dumps(content))
+            assert load_qa("trivia_qa", "validation", data_dir=str(tmp_path))["question"][0] == question
+
+    def test_missing_document(self, shared_data: Path, tmp_path: Path) -> None:
+        path = tmp_path / "wikipedia-dev.json"
+        path.write_bytes((shared_data / "triviaqa" / "qa" / "wikipedia-dev.json").read_bytes())
+        with pytest.raises(UserError, match=r"Andrew_Lloyd_Webber\.txt' is missing: unpack the evidence folder"):
+            list(read_rows(path, tmp_path))
+
+    def test_the_best_document_answers_the_question(self, shared_data: Path) -> None:
+        from training.answers import Answer, Answers
+
+        rows = load_qa("trivia_qa", "validation", data_dir=str(shared_data / "triviaqa"))
+        scores = dict(zip(rows["id"], [1.0, 2.0, 5.0], strict=True))
+        answers = {key: Answers([Answer(key, 0, 1, value, 1.0)], 0.0, 0.0) for key, value in scores.items()}
+        picked, by_question = best_documents(rows, answers)
+        assert list(picked["id"]) == ["tc_33--Andrew_Lloyd_Webber.txt", "tc_40--Arthur_Balfour.txt"]
+        assert {key: found.text() for key, found in by_question.items()} == {
+            "tc_33": "tc_33--Andrew_Lloyd_Webber.txt",
+            "tc_40": "tc_40--Arthur_Balfour.txt",
+        }
