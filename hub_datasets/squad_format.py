@@ -3,8 +3,11 @@
 Published beside the loading scripts: imports `datasets`, what it stands on, and the standard library only.
 """
 
+import contextlib
+import gc
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -52,80 +55,103 @@ def check_sha256(content: bytes, expected: str, source: str) -> None:
 
 def read_paragraphs(content: bytes, source: str) -> list[Paragraph]:
     """Parse a SQuAD v1.1 or v2.0 file. Raises CorpusError naming `source` and the place of what is wrong."""
-    place = _Place(source)
-    articles = place.get(_parse(content, source), "data", list)
-    paragraphs = []
-    for a, article in enumerate(articles):
-        place.path = f"data[{a}]"
-        title = place.get(article, "title", str, default="")
-        for p, paragraph in enumerate(place.get(article, "paragraphs", list)):
-            place.path = f"data[{a}].paragraphs[{p}]"
-            context = place.get(paragraph, "context", str)
-            questions = []
-            for q, question in enumerate(place.get(paragraph, "qas", list)):
-                place.path = f"data[{a}].paragraphs[{p}].qas[{q}]"
-                questions.append(_read_question(question, place))
-            paragraphs.append(Paragraph(a, title, context, questions))
+    with _without_garbage_collection():
+        document = _parse(content, source)
+        if _SURROGATE.search(content):
+            _check(document, _FILE, source)
+        try:
+            paragraphs = list(_paragraphs(document))
+        except (AttributeError, KeyError, TypeError):
+            # The reader below is quick and sees only that something is wrong; the check finds where and what.
+            _check(document, _FILE, source)
+            raise
+        del document  # before the collector wakes up and walks through it
     return paragraphs
 
 
-def _read_question(question: Any, place: "_Place") -> Question:
-    # An unanswerable question of SQuAD 2.0 has no answers; its `plausible_answers` are not gold.
-    identifier = place.get(question, "id", (str, int))
-    text = place.get(question, "question", str)
-    unanswerable = place.get(question, "is_impossible", bool, default=False)
-    answers = place.get(question, "answers", list, default=[] if unanswerable else None)
-    texts, starts = [], []
-    for n, answer in enumerate(answers):
-        outer, place.path = place.path, f"{place.path}.answers[{n}]"
-        texts.append(place.get(answer, "text", str))
-        starts.append(place.get(answer, "answer_start", int))
-        place.path = outer
-    return Question(str(identifier), text, texts, starts)
+def _paragraphs(document: Any) -> Iterator[Paragraph]:
+    for number, article in enumerate(_of(list, document["data"])):
+        title = _of(str, article.get("title", ""))
+        for paragraph in _of(list, article["paragraphs"]):
+            context = _of(str, paragraph["context"])
+            questions = []
+            for question in _of(list, paragraph["qas"]):
+                # An unanswerable question of SQuAD 2.0 has no answers; its `plausible_answers` are not gold.
+                optional = question.get("is_impossible") is True
+                answers = _of(list, question.get("answers", []) if optional else question["answers"])
+                texts = [_of(str, answer["text"]) for answer in answers]
+                starts = [_of(int, answer["answer_start"]) for answer in answers]
+                identifier = question["id"]
+                if type(identifier) is not str:
+                    identifier = str(_of(int, identifier))
+                questions.append(Question(identifier, _of(str, question["question"]), texts, starts))
+            yield Paragraph(number, title, context, questions)
 
 
-class _Place:
-    """Reads keys of JSON objects and knows where in which file it stands."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.path = ""
-
-    def get(self, parent: Any, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
-        if not isinstance(parent, dict):
-            raise self.error(f"{self.path or 'the file'} is {_shown(parent)}, but SQuAD's format has an object there")
-        if key not in parent and default is not None:
-            return default
-        if key not in parent:
-            raise self.error(f"{self.path or 'the file'} has no {key!r}")
-        value = parent[key]
-        # JSON's true is a bool, which Python counts as an int.
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(f"{self.path}{'.' if self.path else ''}{key} is {_shown(value)}, not {_NAMES[kind]}")
-        if isinstance(value, str) and not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                raise self.error(
-                    f"{self.path}.{key} holds half a surrogate pair ({value[error.start]!r} at character {error.start})"
-                ) from None
-        return value
-
-    def error(self, what: str) -> CorpusError:
-        return CorpusError(f"{self.source} is not in SQuAD's format: {what}: mend the file or give another")
+def _of(kind: type, value: Any) -> Any:
+    # `type is`, since JSON's true is a bool, which isinstance takes for an int.
+    if type(value) is not kind:
+        raise TypeError
+    return value
 
 
-_NAMES: dict[Any, str] = {str: "a string", int: "a whole number", list: "a list", bool: "true or false"}
-_NAMES[(str, int)] = "a string"
+# What a file must hold: a type, the one element of a list, or the keys of an object ("?": may be missing).
+_ANSWER = {"text": str, "answer_start": int}
+_QUESTION = {"id": (str, int), "question": str, "answers": [_ANSWER], "is_impossible?": bool}
+_FILE = {"data": [{"title?": str, "paragraphs": [{"context": str, "qas": [_QUESTION]}]}]}
+_NAMES = {str: "a string", int: "a whole number", bool: "true or false", (str, int): "a string", list: "a list"}
+
+
+def _check(value: Any, wanted: Any, source: str, place: str = "") -> None:
+    """Raise CorpusError at the first place of `value` that is not as `wanted` says."""
+
+    def refuse(what: str) -> None:
+        raise CorpusError(f"{source} is not in SQuAD's format: {what}: mend the file, or give another")
+
+    name = place or "the file"
+    if isinstance(wanted, dict):
+        if not isinstance(value, dict):
+            refuse(f"{name} is {_shown(value)}, not an object")
+        for key, inner in wanted.items():
+            may_miss = key.endswith("?") or (key == "answers" and value.get("is_impossible") is True)
+            key = key.removesuffix("?")
+            if key in value:
+                _check(value[key], inner, source, f"{place}.{key}" if place else key)
+            elif not may_miss:
+                refuse(f"{name} has no {key!r}")
+    elif isinstance(wanted, list):
+        if not isinstance(value, list):
+            refuse(f"{name} is {_shown(value)}, not a list")
+        for number, element in enumerate(value):
+            _check(element, wanted[0], source, f"{place}[{number}]")
+    elif type(value) not in (wanted if isinstance(wanted, tuple) else (wanted,)):
+        refuse(f"{name} is {_shown(value)}, not {_NAMES[wanted]}")
+    elif isinstance(value, str) and (half := _LONE_SURROGATE.search(value)):
+        refuse(f"{name} holds half a surrogate pair ({half.group()!r} at character {half.start()})")
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "a list"
-    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+# JSON's escapes may spell a character beyond U+FFFF by two halves; half a one is no text.
+_SURROGATE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """A large file is a million objects without a cycle, through which the collector would search again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _parse(content: bytes, source: str) -> Any:
