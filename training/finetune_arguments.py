@@ -80,6 +80,9 @@ class FinetuneArguments(SharedArguments):
     do_lowercase: bool = field(
         default=False, metadata={"help": "Lower-case question and document; it hurts models with a cased vocabulary."}
     )
+    dropout: float | None = field(
+        default=None, metadata={"help": "Dropout everywhere in the model; its configuration's own if not given."}
+    )
     freeze_word_embeddings: bool = field(default=False, metadata={"help": "Leave the word embeddings as they are."})
     lora_r: int = field(default=0, metadata={"help": "Rank of a LoRA adapter; 0 trains the whole model."})
     lora_alpha: int | None = field(

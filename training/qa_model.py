@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 # Families whose first position row in use is pad_token_id + 1 (fairseq's numbering).
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer"}
+# What the families call them: BERT and its kin, then ModernBERT.
+_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
+             "attention_dropout", "embedding_dropout", "mlp_dropout")  # fmt: skip
 
 
 def load_qa_model(
@@ -24,6 +27,7 @@ def load_qa_model(
     revision: str | None = None,
     fresh_head: bool = False,
     fast_attention: bool = True,
+    dropout: float | None = None,
 ) -> tuple[Any, Any]:
     """Load any encoder as AutoModelForQuestionAnswering, and its tokenizer.
 
@@ -33,17 +37,23 @@ def load_qa_model(
         adapter: a LoRA adapter to merge into the model.
         fresh_head: start a new QA head where the checkpoint has none, and say so; otherwise that is an error.
         fast_attention: give Longformers the exact fast attention.
+        dropout: every dropout probability of the configuration; None leaves the checkpoint's own.
 
     Raises:
         UserError: no such checkpoint, weights missing from it, or no QA head.
     """
-    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
 
     if adapter is None and (base := _base_of_adapter(model_name_or_path)) is not None:
         model_name_or_path, adapter = base, model_name_or_path
     source = resolve(model_name_or_path)
     try:
-        model, info = AutoModelForQuestionAnswering.from_pretrained(source, revision=revision, output_loading_info=True)
+        config = AutoConfig.from_pretrained(source, revision=revision)
+        if dropout is not None:
+            config.update({name: dropout for name in _DROPOUTS if hasattr(config, name)})
+        model, info = AutoModelForQuestionAnswering.from_pretrained(
+            source, revision=revision, config=config, output_loading_info=True
+        )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
     except (OSError, ValueError) as error:
         raise UserError(
