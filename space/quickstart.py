@@ -90,7 +90,7 @@ def paragraphs(language: str) -> list[dict]:
 
 
 def proof(folder: Path) -> str:
-    report = json.loads((folder / "conversion_report.json").read_text(encoding="utf-8"))
+    report = json.loads((folder / "conversion_report.json").read_text(encoding="utf-8"))["proof"]
     return f"{len(report['checks'])} checks passed, largest difference {report['largest_difference']:.1e}"
 
 
