@@ -1,0 +1,217 @@
+"""What a pre-training step costs, ours against the notebook's way, and what a corpus costs in memory.
+
+    python benchmarks/pretraining.py step                                 # 4,096 tokens, XLM-R's vocabulary and width
+    python benchmarks/pretraining.py step --layers 4 --vocab_size 50265   # RoBERTa's vocabulary
+    python benchmarks/pretraining.py corpus --text wiki.test.raw --megabytes 10 100 1000
+
+step     A whole optimizer step (forward, backward, AdamW) in float32 with dropout, batch 1, each way in a process of
+         its own: `notebook` is transformers' LongformerForMaskedLM (native attention, logits of every position), `ours`
+         the same weights with the fast attention and the masked-only loss. Seconds are medians; memory is the peak of
+         the whole process, torch included. Both losses are printed: before the first step they are the same number.
+corpus   Packs and then reads, masked and in random order, texts of growing size (the given text over and over, in
+         shuffled paragraphs), with a byte-level BPE of 8,000 words: growth of resident memory over the process as it
+         was with a model loaded.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.files import write_atomically
+
+WAYS = ("notebook", "ours")
+
+
+def main() -> None:
+    """Run one mode in child processes and print its table."""
+    args = parse_args()
+    if args.child:
+        measure = step_child if args.mode == "step" else corpus_child
+        print(json.dumps(measure(args)))
+        return
+    figures = step(args) if args.mode == "step" else corpus(args)
+    setting = {"cpu": _cpu(), "threads": args.threads, **{k: getattr(args, k) for k in ("layers", "length")}}
+    kept = json.loads(args.output.read_text()) if args.output.exists() else {}
+    kept[args.mode] = {"setting": setting, "vocab_size": args.vocab_size, "figures": figures}
+    write_atomically(args.output, json.dumps(kept, indent=2) + "\n")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=str(__doc__).split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="example: python benchmarks/pretraining.py step --layers 2",
+    )
+    parser.add_argument("mode", choices=("step", "corpus"), help="what to measure")
+    parser.add_argument("--length", type=int, default=4096, help="tokens of a sequence")
+    parser.add_argument("--layers", type=int, default=2, help="layers of the model (step)")
+    parser.add_argument("--width", type=int, default=768, help="hidden size; 12 heads, feed-forward of four widths")
+    parser.add_argument("--vocab_size", type=int, default=250_002, help="words of the vocabulary (step)")
+    parser.add_argument("--steps", type=int, default=2, help="measured steps, after one to warm up")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's threads")
+    parser.add_argument("--text", type=Path, help="raw text that corpus repeats")
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100, 1000], help="sizes of the corpus")
+    parser.add_argument("--output", type=Path, default=Path("docs/pretraining.json"), help="the figures")
+    parser.add_argument("--child", help=argparse.SUPPRESS)  # what this process measures
+    args = parser.parse_args()
+    if args.mode == "corpus" and not args.text:
+        parser.error("corpus needs --text, for example wiki.test.raw")
+    return args
+
+
+def _child(name: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, *sys.argv, "--child", name], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def peak_megabytes() -> float:
+    """Peak resident memory of this process (VmHWM: a child does not inherit it, as it does ru_maxrss)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def step(args: argparse.Namespace) -> dict[str, Any]:
+    figures = {way: _child(way) for way in WAYS}
+    notebook, ours = (figures[way] for way in WAYS)
+    print(
+        f"{args.length} tokens, {args.layers} layers of {args.width}, {args.vocab_size} words, {args.threads} threads"
+    )
+    print(f"{'':10}{'s a step':>10}{'peak MB':>10}{'loss':>12}")
+    for way, figure in figures.items():
+        print(f"{way:10}{figure['seconds']:10.2f}{figure['peak_mb']:10.0f}{figure['first_loss']:12.6f}")
+    figures["speed"] = notebook["seconds"] / ours["seconds"]
+    figures["memory"] = ours["peak_mb"] / notebook["peak_mb"]
+    print(f"ours is {figures['speed']:.2f} times as fast, in {figures['memory']:.2f} of the memory")
+    return figures
+
+
+def step_child(args: argparse.Namespace) -> dict[str, Any]:
+    import torch
+    import transformers
+
+    from conversion.attention import use_fast_attention
+    from training.masked_loss import LongformerForMaskedLM
+    from training.mlm_trainer import freeze_global_projections
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    config = transformers.LongformerConfig(
+        vocab_size=args.vocab_size,
+        hidden_size=args.width,
+        intermediate_size=4 * args.width,
+        num_hidden_layers=args.layers,
+        attention_window=512,
+        max_position_embeddings=args.length + 2,
+        type_vocab_size=1,
+        pad_token_id=1,
+    )
+    if args.child == "notebook":
+        model = transformers.LongformerForMaskedLM(config)
+    else:
+        model = use_fast_attention(LongformerForMaskedLM(config))
+    freeze_global_projections(model)
+    input_ids = torch.randint(5, args.vocab_size, (1, args.length))
+    labels = torch.where(torch.rand(input_ids.shape) < 0.15, input_ids, -100)
+    batch = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
+    with torch.no_grad():
+        first_loss = model.eval()(**batch).loss.item()
+    optimizer = torch.optim.AdamW([p for p in model.train().parameters() if p.requires_grad], lr=3e-5)
+    seconds = []
+    for number in range(args.steps + 1):
+        start = time.perf_counter()
+        model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(time.perf_counter() - start)
+        print(f"{args.child}: step {number}, {seconds[-1]:.2f} s", file=sys.stderr)
+    return {"seconds": statistics.median(seconds[1:]), "peak_mb": peak_megabytes(), "first_loss": first_loss}
+
+
+def corpus(args: argparse.Namespace) -> dict[str, Any]:
+    figures = {}
+    print(f"{'text MB':>8}{'sequences':>11}{'MB/s packed':>13}{'grown packing, MB':>19}{'grown reading, MB':>19}")
+    for megabytes in args.megabytes:
+        figure = figures[str(megabytes)] = _child(str(megabytes))
+        print(
+            f"{megabytes:8}{figure['sequences']:11}{figure['mb_per_s']:13.1f}"
+            f"{figure['grown_packing']:19.0f}{figure['grown_reading']:19.0f}",
+            flush=True,
+        )
+    return figures
+
+
+def corpus_child(args: argparse.Namespace) -> dict[str, Any]:
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import LongformerConfig, LongformerForMaskedLM, PreTrainedTokenizerFast
+
+    from training.mlm import EpochSampler, Masker
+    from training.text_data import pack
+    from training.text_source import TextFile
+
+    paragraphs = args.text.read_text(encoding="utf-8").split("\n")
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    bpe = Tokenizer(models.BPE(unk_token="<unk>"))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=8000,
+        special_tokens=specials,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(paragraphs, trainer)
+    roles = dict(zip(("cls_token", "pad_token", "sep_token", "unk_token", "mask_token"), specials, strict=True))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, **roles)
+    model = LongformerForMaskedLM(
+        LongformerConfig(vocab_size=8000, num_hidden_layers=args.layers, pad_token_id=1, max_position_embeddings=514)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "text.raw"
+        size = _write_corpus(text, paragraphs, int(args.child) * 1_000_000)
+        model(torch.zeros(1, 512, dtype=torch.long))
+        before = peak_megabytes()
+        start = time.perf_counter()
+        packed = pack(TextFile(str(text)), tokenizer, args.length, Path(folder) / "packed")
+        seconds = time.perf_counter() - start
+        after_packing = peak_megabytes()
+        masker = Masker(tokenizer, seed=0)
+        for index in EpochSampler(len(packed), seed=0, multiple=1):
+            masker([packed[index]])
+        return {
+            "sequences": len(packed),
+            "mb_per_s": size / 1e6 / seconds,
+            "grown_packing": after_packing - before,
+            "grown_reading": peak_megabytes() - before,
+        }
+
+
+def _write_corpus(path: Path, paragraphs: list[str], size: int) -> int:
+    rng = random.Random(0)
+    written = 0
+    with path.open("w", encoding="utf-8") as file:
+        while written < size:
+            for paragraph in rng.sample(paragraphs, len(paragraphs)):
+                written += file.write(paragraph + "\n")
+                if written >= size:
+                    break
+    return written
+
+
+def _cpu() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()
