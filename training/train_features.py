@@ -19,8 +19,8 @@ def train_features(
     """Yield the training windows of SQuAD-format rows.
 
     Every window that holds a whole answer is kept, with all the answers it holds; of the windows of an answerable
-    document that hold none, `negatives` are drawn; a document without an answer gives one drawn window in all. An
-    answer that no token covers makes no positive.
+    document that hold none, `negatives` are drawn, but none that repeats an answer's text elsewhere; a document without
+    an answer gives one drawn window in all. An answer that no token covers makes no positive.
 
     Yields dicts: `input_ids`, `length`, `prefix_length`, `starts` and `ends` (token positions of every gold span in
     the window, or [NO_ANSWER]), `place` (a number in [0, 1) for `TrainCollator`'s position offset).
@@ -36,6 +36,7 @@ def train_features(
             inside = [span for span in gold if span is not None]
             (positive if inside else negative).append((window, inside or [(NO_ANSWER, NO_ANSWER)]))
         keep = negatives if positive else 1
+        negative = [item for item in negative if not _repeats(document, item[0], row["answers"]["text"])]
         drawn = [negative[i] for i in sorted(rng.permutation(len(negative))[:keep])]
         for window, gold_in_window in positive + drawn:
             yield {
@@ -46,6 +47,15 @@ def train_features(
                 "ends": sorted({end for _, end in gold_in_window}),
                 "place": float(rng.random()),
             }
+
+
+def _repeats(document: Document, window: Window, answers: Sequence[str]) -> bool:
+    """Whether the window's part of the document holds the text of an answer, where nobody marked it."""
+    if not window.document_length:
+        return False
+    last = window.document_start + window.document_length - 1
+    part = document.text[document.offsets[window.document_start, 0] : document.offsets[last, 1]].lower()
+    return any(answer.lower() in part for answer in answers)
 
 
 def gold_spans(document: Document, answers: Mapping[str, Sequence[Any]]) -> list[tuple[int, int]]:
