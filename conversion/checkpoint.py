@@ -206,7 +206,7 @@ def cast(output: Output, dtype: str) -> Output:
         source, target = getattr(torch, TORCH_NAMES[output.dtype]), getattr(torch, TORCH_NAMES[dtype])
         for piece in output.pieces():
             values = torch.frombuffer(bytearray(piece), dtype=source).to(target)
-            yield memoryview(values.view(torch.uint8).numpy())
+            yield memoryview(values.view(torch.uint8).numpy().data)
 
     return Output(dtype, output.shape, pieces)
 

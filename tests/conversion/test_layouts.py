@@ -1,0 +1,212 @@
+"""Files as they are in the wild: prefixes, old names, shards, .bin, a tokenizer that pads otherwise than the config."""
+
+import json
+
+import pytest
+import torch
+import transformers
+
+from conversion.checkpoint import from_torch
+from conversion.convert import convert
+from conversion.plan import tile_positions
+
+from .checkpoints import PREFIXES, edit_config, load_tensors, make_checkpoint, make_tokenizer, save_tensors
+from .test_convert import batch, difference
+
+SMALL = {"max_pos": 256, "attention_window": 128}
+
+
+def check(source, long, lengths=(5, 33, 64)):
+    before = transformers.AutoModel.from_pretrained(source, dtype=torch.float32)
+    after = transformers.AutoModel.from_pretrained(long, dtype=torch.float32)
+    assert difference(before, after, batch(after, lengths)) < 1e-5
+    return after
+
+
+def test_tiling_in_small_numbers():
+    def tile(rows, source_first, first, max_pos, keep):
+        table = from_torch(torch.tensor(rows, dtype=torch.float32)[:, None])
+        output = tile_positions(table, source_first, first, max_pos, keep_reserved=keep)
+        values = torch.frombuffer(bytearray(b"".join(output.pieces())), dtype=torch.float32)
+        assert output.shape == (len(values), 1)
+        return values.tolist()
+
+    assert tile([8, 9, 1, 2, 3], 2, 2, 6, True) == [8, 9, 1, 2, 3, 1, 2, 3]
+    assert tile([8, 9, 1, 2, 3], 2, 2, 7, True) == [8, 9, 1, 2, 3, 1, 2, 3, 1]
+    assert tile([8, 9, 1, 2, 3], 2, 2, 3, False) == [0, 0, 1, 2, 3]
+    assert tile([1, 2, 3], 0, 2, 4, False) == [0, 0, 1, 2, 3, 1]
+    assert tile([1, 2, 3], 0, 1, 3, False) == [0, 1, 2, 3]
+
+
+def test_the_old_names_of_bert(tmp_path):
+    """gamma and beta, a position_ids buffer, the pooler and both pre-training heads, as bert-base-cased has them."""
+    source = make_checkpoint(tmp_path / "source", "bert", "ForPreTraining", positions=128)
+    tensors = load_tensors(source)
+    renamed = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
+        for name, tensor in tensors.items()
+    }
+    assert any("gamma" in name for name in renamed)
+    renamed["bert.embeddings.position_ids"] = torch.arange(128)[None]
+    save_tensors(source, renamed)
+    long = convert(str(source), tmp_path / "long", **SMALL)
+    found = load_tensors(long)
+    assert not any("gamma" in name or "beta" in name or "position_ids" in name for name in found)
+    assert torch.equal(found["lm_head.layer_norm.weight"], tensors["cls.predictions.transform.LayerNorm.weight"])
+    check(source, long)
+
+
+@pytest.mark.parametrize("model_type", ["roberta", "bert"])
+def test_encoder_with_and_without_its_prefix(tmp_path, model_type):
+    source = make_checkpoint(tmp_path / "source", model_type, positions=128)
+    tensors = load_tensors(source)
+    assert not any(name.startswith(PREFIXES[model_type]) for name in tensors)
+    bare = convert(str(source), tmp_path / "bare", **SMALL)
+    save_tensors(source, {PREFIXES[model_type] + name: tensor for name, tensor in tensors.items()})
+    prefixed = convert(str(source), tmp_path / "prefixed", **SMALL)
+    assert (bare / "model.safetensors").read_bytes() == (prefixed / "model.safetensors").read_bytes()
+    assert check(source, prefixed).pooler is not None
+
+
+def test_pooler_is_kept_or_absent_as_in_the_source(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "roberta", positions=128)
+    tensors = load_tensors(source)
+    long = convert(str(source), tmp_path / "with", **SMALL)
+    assert torch.equal(load_tensors(long)["pooler.dense.weight"], tensors["pooler.dense.weight"])
+    save_tensors(source, {name: tensor for name, tensor in tensors.items() if "pooler" not in name})
+    long = convert(str(source), tmp_path / "without", **SMALL)
+    assert not any("pooler" in name for name in load_tensors(long))
+    check(source, long)
+
+
+def test_bert_whose_tokenizer_pads_with_another_id(tmp_path):
+    """As multilingual-e5-small: BERT's layout, XLM-R's tokenizer, config.pad_token_id 0."""
+    tokenizer = make_tokenizer("xlm-roberta")
+    source = make_checkpoint(tmp_path / "source", "bert", positions=128, tokenizer=tokenizer, pad_token_id=0)
+    long = convert(str(source), tmp_path / "long", **SMALL)
+    config = transformers.AutoConfig.from_pretrained(long)
+    assert (config.pad_token_id, config.sep_token_id, config.max_position_embeddings) == (1, 2, 258)
+    table = load_tensors(long)["embeddings.position_embeddings.weight"]
+    original = load_tensors(source)["embeddings.position_embeddings.weight"]
+    assert not table[:2].any()
+    assert torch.equal(table[2:130], original) and torch.equal(table[130:], original)
+    check(source, long)
+
+
+def test_token_ids_are_the_tokenizers(tmp_path):
+    source = make_checkpoint(tmp_path / "bert", "bert", positions=128)
+    config = transformers.AutoConfig.from_pretrained(convert(str(source), tmp_path / "bert-long", **SMALL))
+    assert (config.pad_token_id, config.sep_token_id) == (0, 3)
+    assert config.max_position_embeddings == 257
+    source = make_checkpoint(tmp_path / "camembert", "camembert", positions=128)
+    config = transformers.AutoConfig.from_pretrained(convert(str(source), tmp_path / "camembert-long", **SMALL))
+    assert (config.bos_token_id, config.pad_token_id, config.eos_token_id, config.sep_token_id) == (5, 1, 6, 6)
+
+
+def test_sharded_safetensors(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "xlm-roberta", "ForMaskedLM", positions=128)
+    whole = convert(str(source), tmp_path / "whole", **SMALL)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(source)
+    (source / "model.safetensors").unlink()
+    model.save_pretrained(source, max_shard_size="20KB")
+    assert len(list(source.glob("model-*.safetensors"))) > 2
+    sharded = convert(str(source), tmp_path / "sharded", **SMALL)
+    assert (whole / "model.safetensors").read_bytes() == (sharded / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_bin_files_are_read_as_tensors(tmp_path, zipped):
+    source = make_checkpoint(tmp_path / "source", "roberta", "ForMaskedLM", positions=128)
+    from_safetensors = convert(str(source), tmp_path / "a", **SMALL)
+    state = transformers.AutoModelForMaskedLM.from_pretrained(source).state_dict()  # tied tensors share their storage
+    assert "lm_head.decoder.weight" in state
+    (source / "model.safetensors").unlink()
+    torch.save(state, source / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    from_bin = convert(str(source), tmp_path / "b", **SMALL)
+    assert (from_safetensors / "model.safetensors").read_bytes() == (from_bin / "model.safetensors").read_bytes()
+
+
+def test_sharded_bin_files(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "roberta", positions=128)
+    whole = convert(str(source), tmp_path / "a", **SMALL)
+    tensors = load_tensors(source)
+    (source / "model.safetensors").unlink()
+    names = sorted(tensors)
+    weight_map = {}
+    for number, part in enumerate((names[:9], names[9:])):
+        file = f"pytorch_model-0000{number + 1}-of-00002.bin"
+        torch.save({name: tensors[name] for name in part}, source / file)
+        weight_map |= dict.fromkeys(part, file)
+    (source / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    sharded = convert(str(source), tmp_path / "b", **SMALL)
+    assert (whole / "model.safetensors").read_bytes() == (sharded / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_dtype(tmp_path, dtype):
+    source = make_checkpoint(tmp_path / "source", "bert", positions=128)
+    long = convert(str(source), tmp_path / "long", dtype=dtype, **SMALL)  # proven against the source in that type
+    tensors, original = load_tensors(long), load_tensors(source)
+    assert {tensor.dtype for tensor in tensors.values()} == {getattr(torch, dtype)}
+    name = "encoder.layer.1.output.dense.weight"
+    assert torch.equal(tensors[name], original[name].to(getattr(torch, dtype)))
+    assert transformers.AutoModel.from_pretrained(long).dtype == getattr(torch, dtype)
+
+
+def test_half_precision_source_stays_as_it_is(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "roberta", positions=128)
+    save_tensors(source, {name: tensor.half() for name, tensor in load_tensors(source).items()})
+    edit_config(source, dtype="float16")
+    tensors = load_tensors(convert(str(source), tmp_path / "long", **SMALL))
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+
+
+def test_one_window_a_layer(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "roberta", positions=128)
+    long = convert(str(source), tmp_path / "long", max_pos=256, attention_window=[64, 128])
+    assert transformers.AutoConfig.from_pretrained(long).attention_window == [64, 128]
+    check(source, long, (5, 32))
+
+
+def test_long_positions(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "roberta", positions=128)
+    long = convert(str(source), tmp_path / "long", max_pos=65_536, attention_window=128)
+    table = load_tensors(long)["embeddings.position_embeddings.weight"]
+    original = load_tensors(source)["embeddings.position_embeddings.weight"]
+    assert table.shape == (65_538, 32)
+    assert torch.equal(table[-128:], original[2:])
+    assert transformers.AutoTokenizer.from_pretrained(long).model_max_length == 65_536
+
+
+def test_every_field_of_the_config_is_the_sources(tmp_path):
+    fields = {
+        "hidden_dropout_prob": 0.21,
+        "attention_probs_dropout_prob": 0.22,
+        "initializer_range": 0.023,
+        "layer_norm_eps": 3e-6,
+        "type_vocab_size": 3,
+        "hidden_act": "relu",
+    }
+    source = make_checkpoint(tmp_path / "source", "camembert", positions=128, **fields)
+    config = transformers.AutoConfig.from_pretrained(convert(str(source), tmp_path / "long", **SMALL))
+    for name, value in fields.items():
+        assert getattr(config, name) == value
+    assert config.vocab_size == transformers.AutoConfig.from_pretrained(source).vocab_size
+    assert not hasattr(config, "is_decoder")
+
+
+def test_tokenizer_that_cuts_by_itself_no_longer_does(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "roberta", positions=128)
+    path = source / "tokenizer.json"
+    stored = json.loads(path.read_text())
+    stored["truncation"] = {"direction": "Right", "max_length": 128, "strategy": "LongestFirst", "stride": 0}
+    path.write_text(json.dumps(stored))
+    long = convert(str(source), tmp_path / "long", **SMALL)
+    assert json.loads((long / "tokenizer.json").read_text())["truncation"] is None
+
+
+def test_same_source_same_bytes(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "bert", positions=128)
+    first, second = (convert(str(source), tmp_path / name, **SMALL) for name in ("a", "b"))
+    for file in first.iterdir():
+        assert file.read_bytes() == (second / file.name).read_bytes(), file.name
