@@ -26,6 +26,7 @@ from hub_datasets.concat import ConcatOptions, Paragraph, Question, concatenate,
 from training.qa_sources import LONG, SOURCES, Source, canonical_name, check_split, fill, languages_of, local_file
 
 COLUMNS = ("id", "context", "question", "answers")
+LONG_REPOSITORIES = ("squad_long", "xquad_long")  # what `hub_datasets.publish` publishes, in anybody's name
 SAMPLE_HELD_OUT = 2  # the last articles of the sample are its validation split
 
 
@@ -65,6 +66,8 @@ def load_qa(
         data_files = dataset
     if name.startswith("trivia_qa"):
         rows = _load_trivia_qa(name, split, data_files, data_dir, options)
+    elif data_files is None and name.partition("/")[2] in LONG_REPOSITORIES:
+        rows = _load_published(name, split, language, nr_concats, questions, options)
     else:
         rows = _dataset(_tables(name, split, data_files, data_dir, language, config, options))
     _check_answers(rows, dataset, split)
@@ -198,6 +201,20 @@ def _load_hub(hub_id: str, config: str | None, split: str, source: Source | None
         raise UserError(f"data set {hub_id!r} cannot be loaded from the Hub ({reason}): {mend}") from error
     _check_columns(rows.column_names if source is None or source.metric != "triviaqa" else COLUMNS, hub_id)
     return rows
+
+
+def _load_published(
+    name: str, split: str, language: str | None, nr_concats: int | None, questions: str | None, options: ConcatOptions
+) -> Any:
+    """SQ3 or XQ3 from a repository that `hub_datasets.publish` made: its own rules join the paragraphs."""
+    import datasets
+
+    wanted = {**vars(options), "nr_concats": nr_concats or 3, "questions": questions or "first"}
+    multilingual = name.endswith("xquad_long")
+    configurations = (language or "all").split(",") if multilingual else [None]
+    parts = [hub_datasets.load_dataset(name, each, split=split, **wanted) for each in configurations]
+    rows = datasets.concatenate_datasets(parts)
+    return rows if multilingual else rows.add_column("language", [language or "en"] * len(rows))
 
 
 def _check_columns(columns: Sequence[str], source: str) -> None:

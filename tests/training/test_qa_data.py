@@ -1,13 +1,20 @@
 """Every data set through the one door, from its official layout; rows checked by other means than ours."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from datasets import Dataset
+from huggingface_hub import CommitOperationAdd
 
 import hub_datasets
 from hub_datasets.cli import UserError
+from tests.hub.store import User
 from training.qa_data import load_qa, metric_of
 from training.qa_sources import MLQA_LANGUAGES, XQUAD_LANGUAGES
 from training.trivia_qa import best_documents, find_aliases, read_rows
@@ -307,3 +314,111 @@ class TestDistantSupervision:
             "tc_33": "tc_33--Andrew_Lloyd_Webber.txt",
             "tc_40": "tc_40--Arthur_Balfour.txt",
         }
+
+
+class TestHub:
+    """By the data sets' present names on the Hub, through the real clients, against the loopback Hub."""
+
+    LOAD = (
+        "import json, sys; from training.qa_data import load_qa, metric_of; d = sys.argv[1]; "
+        "r = load_qa(d, sys.argv[2], **json.loads(sys.argv[3])); "
+        "print(json.dumps([len(r), r[0]['id'], sorted(set(r['language'])), len(set(r['context'])), metric_of(d, r)]))"
+    )
+
+    @pytest.fixture
+    def hub(self, loopback_hub, monkeypatch):
+        loopback_hub.here(monkeypatch)
+        owners = ("tester", "org", "rajpurkar", "google", "facebook", "mandarjoshi")
+        monkeypatch.setitem(loopback_hub.store.users, loopback_hub.token, User("tester", owners, True))
+        return loopback_hub
+
+    def put(self, hub, repo_id: str, files: dict[str, bytes], branch: str = "main") -> None:
+        """A data set of Parquet files, `<configuration>/<split>.parquet`."""
+        api = hub.api()
+        api.create_repo(repo_id, repo_type="dataset")
+        if branch != "main":
+            api.create_branch(repo_id, repo_type="dataset", branch=branch)
+        configurations = [
+            {"config_name": name.split("/")[0], "data_files": [{"split": Path(name).stem, "path": name}]}
+            for name in files
+        ]
+        card = f"---\n{yaml.safe_dump({'configs': configurations})}---\n".encode()
+        operations = [CommitOperationAdd(name, content) for name, content in {**files, "README.md": card}.items()]
+        api.create_commit(repo_id, operations, commit_message="files", repo_type="dataset", revision=branch)
+
+    def parquet(self, rows, tmp_path: Path) -> bytes:
+        rows.to_parquet(tmp_path / "rows.parquet")
+        return (tmp_path / "rows.parquet").read_bytes()
+
+    def load(self, hub, tmp_path: Path, dataset: str, split: str, **arguments) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", self.LOAD, dataset, split, json.dumps(arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **hub.env(tmp_path)})
+
+    def test_sources_by_name(self, hub, shared_data: Path, tmp_path: Path) -> None:
+        german = load_qa("file", "train", data_files=str(shared_data / "xquad" / "xquad.de.json"))
+        plain = german.remove_columns("language")
+        self.put(hub, "rajpurkar/squad", {"plain_text/train.parquet": self.parquet(plain, tmp_path)})
+        self.put(hub, "google/xquad", {"xquad.de/validation.parquet": self.parquet(plain, tmp_path)})
+        first = german[0]["id"]
+        for dataset, split, arguments, expected in (
+            ("squad", "train", {}, [1190, first, ["en"], 240, "squad"]),
+            ("sq3", "train", {}, [240, first, ["en"], 80, "squad"]),
+            ("xq3", "validation", {"language": "de", "nr_concats": 24}, [240, first, ["de"], 10, "squad"]),
+            ("rajpurkar/squad", "train", {"language": "de", "nr_concats": 240}, [1190, first, ["de"], 1, "squad"]),
+        ):
+            result = self.load(hub, tmp_path, dataset, split, **arguments)
+            assert result.returncode == 0, result.stderr
+            assert json.loads(result.stdout) == expected
+
+    def test_mlqa_by_the_hubs_parquet_copy(self, hub, shared_data: Path, tmp_path: Path) -> None:
+        rows = load_qa("mlqa", "validation", data_dir=str(shared_data / "mlqa"), language="de")
+        content = self.parquet(rows.remove_columns("language"), tmp_path)
+        self.put(hub, "facebook/mlqa", {"mlqa.de.de/validation.parquet": content}, branch="refs/convert/parquet")
+        result = self.load(hub, tmp_path, "mlqa", "validation", language="de")
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout) == [512, rows[0]["id"], ["de"], len(set(rows["context"])), "mlqa"]
+
+    def test_trivia_qa(self, hub, shared_data: Path, tmp_path: Path) -> None:
+        official = load_qa("trivia_qa", "validation", data_dir=str(shared_data / "triviaqa"))
+        pages = {"filename": [], "title": [], "wiki_context": []}
+        records: dict[str, dict] = {}
+        for row in official:
+            record = records.setdefault(
+                row["question_id"],
+                {
+                    "question_id": row["question_id"],
+                    "question": row["question"],
+                    "answer": {"normalized_aliases": row["aliases"]},
+                    "entity_pages": {name: [] for name in pages},
+                    "search_results": {"filename": [], "title": [], "search_context": []},
+                },
+            )
+            values = (row["id"].split("--")[1], row["title"], row["context"])
+            for name, value in zip(pages, values, strict=True):
+                record["entity_pages"][name].append(value)
+        content = self.parquet(Dataset.from_list(list(records.values())), tmp_path)
+        self.put(hub, "mandarjoshi/trivia_qa", {"rc.wikipedia/validation.parquet": content})
+        result = self.load(hub, tmp_path, "trivia_qa", "validation")
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout) == [3, official[0]["id"], ["en"], 3, "triviaqa"]
+
+    def test_a_published_long_data_set_joins_by_its_own_rules(self, hub, shared_data: Path, tmp_path: Path) -> None:
+        operations = [
+            CommitOperationAdd(f"data/{path.name}", path.read_bytes()) for path in (shared_data / "xquad").glob("*.json")
+        ]
+        hub.api().create_repo("org/xquad_long", repo_type="dataset")
+        hub.api().create_commit("org/xquad_long", operations, commit_message="sources", repo_type="dataset")
+        result = self.load(hub, tmp_path, "org/xquad_long", "validation", language="de,el", nr_concats=12)
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)[1:] == ["56beb4343aeaaa14008c925b", ["de", "el"], 2 * 240 // 12, "squad"]
+
+    def test_what_is_wrong_is_one_sentence(self, hub, tmp_path: Path) -> None:
+        wrong = Dataset.from_dict({"id": ["1"], "text": ["c"]})
+        self.put(hub, "org/other", {"default/train.parquet": self.parquet(wrong, tmp_path)})
+        for dataset, arguments, sentence in (
+            ("org/other", {}, "'org/other' has no column 'context' (it has id, text)"),
+            ("org/nowhere", {}, "data set 'org/nowhere' cannot be loaded from the Hub"),
+            ("org/other", {"config": "fi"}, "data set 'org/other' cannot be loaded from the Hub"),
+        ):
+            result = self.load(hub, tmp_path, dataset, "train", **arguments)
+            assert f"UserError: {sentence}" in result.stderr or f"UserError: --dataset {sentence}" in result.stderr
