@@ -12,6 +12,7 @@ in training too. --long_fraction and --unanswerable_fraction turn single paragra
 import logging
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     """Load, train, evaluate, save, push; returns the scores of the last evaluation (empty without --do_eval)."""
     from transformers import EarlyStoppingCallback, set_seed
 
+    from training.card import publish, write_card
     from training.features import Windower
     from training.finetune_data import load_rows, make_features
     from training.qa_model import add_lora, check_max_length, load_qa_model, reads_at_most
@@ -84,7 +86,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         processing_class=tokenizer,
         callbacks=[MarkCheckpoints(this_run)],
         windower=windower,
-        score=score_answers,
+        score=partial(score_answers, arguments.eval_dataset or arguments.dataset),
         predict_options={
             "batch_size": training_args.per_device_eval_batch_size,
             "n_best": arguments.n_best,
@@ -99,12 +101,12 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         trainer.save_state()
         trainer.save_metrics("train", result.metrics)
     scores = trainer.evaluate() if training_args.do_eval else {}
-    if scores and training_args.should_save:
-        save_evaluation(Path(str(training_args.output_dir)), trainer.answers, scores)
-    if push and training_args.should_save:
-        from training.card import publish
-
-        print(publish(arguments, training_args, scores))
+    if training_args.should_save:
+        if scores:
+            save_evaluation(Path(str(training_args.output_dir)), trainer.answers, scores)
+        write_card(arguments, training_args, trainer, max_length, scores)
+        if push:
+            print(publish(training_args))
     return scores
 
 

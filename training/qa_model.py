@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,10 @@ def add_lora(model: Any, arguments: Any) -> Any:
         modules_to_save=[head],
         base_model_name_or_path=arguments.model_name_or_path,
     )
-    wrapped = get_peft_model(model, config)
-    # get_peft_model puts the loaded path in its place; the name that was given means the same on any machine.
+    with warnings.catch_warnings():
+        # It puts the loaded path in the name's place; the name that was given means the same on any machine.
+        warnings.filterwarnings("ignore", message=".*base_model_name_or_path.*")
+        wrapped = get_peft_model(model, config)
     config.base_model_name_or_path = arguments.model_name_or_path
     return wrapped
 

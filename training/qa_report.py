@@ -9,13 +9,7 @@ from hub_datasets.files import write_atomically
 
 from .answers import Answers
 from .metrics import score
-
-
-def metric_of(rows: Any) -> str:
-    """The official metric by what the rows are: aliases are TriviaQA's, unanswerable questions are SQuAD 2.0's."""
-    if "aliases" in rows.column_names:
-        return "triviaqa"
-    return "squad" if all(answers["text"] for answers in rows["answers"]) else "squad_v2"
+from .qa_data import metric_of
 
 
 def best_null_threshold(rows: Any, answers: Mapping[str, Answers]) -> float:
@@ -25,17 +19,17 @@ def best_null_threshold(rows: Any, answers: Mapping[str, Answers]) -> float:
     return score("squad_v2", rows, texts, na_probs=margins, na_prob_thresh=float("inf"))["best_f1_thresh"]
 
 
-def score_answers(rows: Any, answers: Mapping[str, Answers]) -> dict[str, float]:
-    """Official scores of the answers; with unanswerable questions at the threshold tuned on these same rows."""
-    metric = metric_of(rows)
+def score_answers(dataset: str, rows: Any, answers: Mapping[str, Answers]) -> dict[str, float]:
+    """Scores by the official metric of `dataset`; SQuAD 2.0's at the threshold tuned on these same rows."""
+    metric = metric_of(dataset, rows)
     threshold = best_null_threshold(rows, answers) if metric == "squad_v2" else None
-    scores = score(metric, rows, {key: found.text(threshold) for key, found in answers.items()})
+    texts = {key: found.text(threshold) for key, found in answers.items()}
+    scores = score(metric, rows, texts, rows["language"][0] if metric == "mlqa" else "en")
     return scores if threshold is None else {**scores, "null_threshold": threshold}
 
 
-def save_answers(folder: Path, answers: Mapping[str, Answers], threshold: float | None = None) -> None:
-    """Write predictions.json (question id to text) and nbest.json (question id to the n best, with spans)."""
-    texts = {key: found.text(threshold) for key, found in answers.items()}
+def save_answers(folder: Path, answers: Mapping[str, Answers], texts: Mapping[str, str]) -> None:
+    """Write predictions.json, as the official scripts read it, and nbest.json with spans and probabilities."""
     write_atomically(folder / "predictions.json", json.dumps(texts, ensure_ascii=False, indent=1))
     n_best = {key: found.to_json() for key, found in answers.items()}
     write_atomically(folder / "nbest.json", json.dumps(n_best, ensure_ascii=False))
@@ -44,7 +38,8 @@ def save_answers(folder: Path, answers: Mapping[str, Answers], threshold: float 
 def save_evaluation(folder: Path, answers: Mapping[str, Answers], scores: Mapping[str, float]) -> None:
     """Write the answers and eval_results.json, and print the scores as a table."""
     plain = {name.removeprefix("eval_"): value for name, value in scores.items()}
-    save_answers(folder, answers, plain.get("null_threshold"))
+    threshold = plain.get("null_threshold")
+    save_answers(folder, answers, {key: found.text(threshold) for key, found in answers.items()})
     write_atomically(folder / "eval_results.json", json.dumps(plain, indent=2))
     for name, value in plain.items():
         print(f"{name:<24}{value:>10.2f}")

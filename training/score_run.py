@@ -28,6 +28,7 @@ from training.features import Windower
 from training.predict import predict
 from training.qa_data import load_qa, metric_of
 from training.qa_model import check_max_length, load_qa_model
+from training.qa_report import save_answers
 from training.qa_scores import averages, score_language
 from training.qa_sources import SOURCES, canonical_name, check_split, languages_of
 
@@ -61,7 +62,7 @@ def score_checkpoint(args: argparse.Namespace, state: Any) -> dict[str, Any]:
         scores |= averages({name: scores["languages"][name] for name in languages if name in scores["languages"]})
         if state.is_main_process:
             folder = output_dir / language if len(languages) > 1 else output_dir
-            _write_answers(folder, answers, texts)
+            save_answers(folder, answers, texts)
             write_atomically(output_dir / SCORES, json.dumps(scores, ensure_ascii=False, indent=1))
     if state.is_main_process:
         _write_tables(output_dir, scores, args.dataset)
@@ -200,13 +201,6 @@ def _null_threshold(args: argparse.Namespace) -> float:
     if tuned.is_file():
         return float(json.loads(tuned.read_text(encoding="utf-8")).get("null_threshold", 0.0))
     return 0.0
-
-
-def _write_answers(folder: Path, answers: dict[str, Answers], texts: dict[str, str]) -> None:
-    """predictions.json, as the official scripts and `training.metrics` read it, and nbest.json."""
-    n_best = {key: answer.to_json() for key, answer in answers.items()}
-    write_atomically(folder / "predictions.json", json.dumps(texts, ensure_ascii=False, indent=1))
-    write_atomically(folder / "nbest.json", json.dumps(n_best, ensure_ascii=False))
 
 
 def language_table(scores: dict[str, Any]) -> tuple[list[str], list[list[tables.Cell]]]:

@@ -1,0 +1,131 @@
+"""finetune.py as it is typed: it learns, saves, evaluates, refuses."""
+
+import json
+import re
+
+import pytest
+
+from hub_datasets.cli import UserError
+from tests.training.launch import run, succeed
+from training.finetune import main
+
+from . import qa_tiny
+
+SCRIPT = "training/finetune.py"
+
+
+def flags(model, data, output_dir, **changed) -> list[str]:
+    values = {
+        "model_name_or_path": model, "dataset": "file", "data_files": data, "eval_data_files": data,
+        "output_dir": output_dir, "max_length": 48, "doc_stride": 8, "learning_rate": 3e-3, "num_train_epochs": 1,
+        "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "logging_steps": 1, **changed,
+    }  # fmt: skip
+    words = []
+    for name, value in values.items():
+        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return words
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("material")
+    return qa_tiny.checkpoint(folder / "model"), qa_tiny.squad_file(folder / "squad.json")
+
+
+def test_it_learns_and_leaves_model_answers_scores_and_card(material, tmp_path):
+    output = tmp_path / "out"
+    more = {"num_train_epochs": 25, "do_train": True, "do_eval": True, "save_strategy": "no"}
+    succeed(SCRIPT, flags(*material, output, **more), config="cpu.yaml")
+    results = json.loads((output / "eval_results.json").read_text())
+    assert results["total"] == 24 and results["f1"] > 80  # untrained: below 15
+    predictions = json.loads((output / "predictions.json").read_text())
+    assert list(predictions) == [row["id"] for row in qa_tiny.rows()]
+    n_best = json.loads((output / "nbest.json").read_text())
+    assert n_best["q0-0"]["n_best"][0]["text"] == predictions["q0-0"]
+    assert (output / "model.safetensors").is_file() and (output / "tokenizer.json").is_file()
+    card = (output / "README.md").read_text()
+    assert f"| f1 | {results['f1']:.2f} |" in card and "--num_train_epochs 25" in card and "pipeline_tag" in card
+    # What was saved answers the same.
+    again = tmp_path / "again"
+    succeed(SCRIPT, flags(output, material[1], again, do_eval=True))
+    assert (again / "predictions.json").read_bytes() == (output / "predictions.json").read_bytes()
+
+
+def test_adapter_mixed_lengths_early_stop_and_best_model(material, tmp_path):
+    more = {
+        "lora_r": 4, "long_fraction": 0.5, "max_paragraphs": 4, "unanswerable_fraction": 0.2, "random_positions": 0.5,
+        "group_by_length": True, "do_train": True, "do_eval": True, "evaluate_during_training": True,
+        "eval_steps": 2, "save_strategy": "steps", "save_steps": 2, "load_best_model_at_end": True,
+        "metric_for_best_model": "f1", "early_stopping_patience": 2, "max_eval_samples": 5, "num_train_epochs": 20,
+    }  # fmt: skip
+    stderr = succeed(SCRIPT, flags(*material, tmp_path / "out", **more))
+    state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
+    assert "24 questions became" in stderr
+    assert state["global_step"] < 20 * 6  # early stop
+    best = max(entry["eval_f1"] for entry in state["log_history"] if "eval_f1" in entry)
+    results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    assert results["total"] == 5 and results["f1"] == pytest.approx(best)
+    assert (tmp_path / "out" / "adapter_model.safetensors").stat().st_size < 200_000
+
+
+def test_held_out_articles_are_evaluated_and_never_trained_on(material, tmp_path):
+    more = {"held_out_articles": 1, "do_train": True, "do_eval": True, "max_steps": 1}
+    words = flags(*material, tmp_path / "out", **more)
+    at = words.index("--eval_data_files")
+    stderr = succeed(SCRIPT, words[:at] + words[at + 2 :])
+    assert "18 questions became" in stderr
+    predictions = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert set(predictions) == {row["id"] for row in qa_tiny.rows() if row["title"] == "article 3"}
+
+
+def test_unanswerable_questions_get_a_tuned_threshold(material, tmp_path):
+    tree = qa_tiny.articles()
+    for article in tree["data"][:2]:
+        for paragraph in article["paragraphs"]:
+            paragraph["qas"].append(
+                {"id": paragraph["qas"][0]["id"] + "-x", "question": "sea?", "answers": [], "is_impossible": True}
+            )
+    data = tmp_path / "v2.json"
+    data.write_text(json.dumps(tree), encoding="utf-8")
+    succeed(SCRIPT, flags(material[0], data, tmp_path / "out", do_train=True, do_eval=True, num_train_epochs=15))
+    results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    assert results["total"] == 30 and "null_threshold" in results and results["NoAns_total"] == 6
+    predictions = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert any(text == "" for text in predictions.values())
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, "nothing to do"),
+        ({"do_train": True, "max_length": 4096}, "--max_length 4096 is above the 64 tokens"),
+        ({"do_eval": True, "data_files": "nowhere.json", "eval_data_files": "nowhere.json"}, "nowhere.json"),
+        ({"do_train": True, "doc_stride": 60}, "--doc_stride 60"),
+        ({"do_train": True, "long_fraction": 2}, "--long_fraction 2"),
+        ({"do_train": True, "held_out_articles": 9}, "--held_out_articles 9"),
+        ({"do_train": True, "nr_concats": 0}, "nr_concats"),
+        ({"do_train": True, "no_such_flag": 1}, "--no_such_flag"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_writes_nothing(material, tmp_path, monkeypatch, changed, words):
+    monkeypatch.setattr("sys.argv", ["finetune.py", *flags(*material, tmp_path / "out", **changed)])
+    with pytest.raises(UserError, match=re.escape(words)):
+        main()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_ends_with_status_2(material, tmp_path):
+    done = run(SCRIPT, flags(*material, tmp_path / "out"))
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1] == "error: nothing to do: give --do_train, --do_eval or both"
+
+
+def test_pushes_model_and_card_in_one_commit(material, tmp_path, loopback_hub):
+    more = {"do_train": True, "do_eval": True, "max_steps": 2, "push_to_hub": True, "hub_model_id": "org/tiny-qa"}
+    environment = {**loopback_hub.env(tmp_path), "HF_HUB_OFFLINE": "0"}
+    succeed(SCRIPT, flags(*material, tmp_path / "out", **more), **environment)
+    api = loopback_hub.api()
+    files = set(api.list_repo_files("org/tiny-qa"))
+    assert {"README.md", "config.json", "model.safetensors", "tokenizer.json"} <= files
+    assert not any(name.endswith((".bin", ".pt")) or "checkpoint" in name for name in files)
+    assert "Fine-tuned model and its card" in api.list_repo_commits("org/tiny-qa")[0].title

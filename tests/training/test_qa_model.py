@@ -1,0 +1,122 @@
+"""Any encoder as a QA model: heads, adapters, position tables, and what cannot be loaded."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from hub_datasets.cli import UserError
+from training.features import Windower, collate
+from training.predict import predict
+from training.qa_model import add_lora, check_max_length, load_qa_model, reads_at_most
+
+from . import qa_tiny
+
+ARCHITECTURES = ["bert", "xlm-roberta", "longformer", "modernbert"]
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def checkpoint(request, tmp_path_factory):
+    return qa_tiny.checkpoint(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def first_batch(model, tokenizer):
+    windower = Windower(tokenizer, 48, 8)
+    row = qa_tiny.rows()[0]
+    return collate(list(windower.windows(row["question"], windower.document(row["context"]))), model.config, 1)
+
+
+def test_every_architecture_answers_within_its_positions(checkpoint):
+    model, tokenizer = load_qa_model(str(checkpoint))
+    assert reads_at_most(model) == qa_tiny.POSITIONS
+    assert check_max_length(model, None) == qa_tiny.POSITIONS
+    with pytest.raises(UserError, match="--max_length 65 is above the 64 tokens"):
+        check_max_length(model, 65)
+    long_row = {"id": "long", "question": "over?", "context": qa_tiny.rows()[0]["context"] * 6}
+    rows = [*qa_tiny.rows(), long_row]
+    answers = predict(model, Windower(tokenizer, 64, 16), rows, batch_size=3, progress=False)
+    assert list(answers) == [row["id"] for row in rows]
+    for row in rows:
+        best = answers[row["id"]].best
+        assert row["context"][best.start : best.end] == best.text
+
+
+def test_batch_size_changes_no_answer(checkpoint):
+    model, tokenizer = load_qa_model(str(checkpoint))
+    one, many = (
+        predict(model, Windower(tokenizer, 40, 8), qa_tiny.rows(), batch_size=size, progress=False) for size in (1, 7)
+    )
+    for key, answers in one.items():
+        assert answers.text() == many[key].text()
+        assert answers.null_score == pytest.approx(many[key].null_score, abs=1e-4)
+
+
+def test_adapter_is_saved_small_and_merges_to_what_was_trained(checkpoint, tmp_path):
+    model, tokenizer = load_qa_model(str(checkpoint))
+    arguments = SimpleNamespace(model_name_or_path=str(checkpoint), lora_r=2, lora_alpha=None, lora_dropout=0.0)
+    wrapped = add_lora(model, arguments)
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+            else:
+                assert "lora_" not in name
+    batch = first_batch(model, tokenizer)
+    expected = wrapped.eval()(**batch)
+    wrapped.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    names = set(load_file(tmp_path / "adapter_model.safetensors"))
+    assert any("lora_A" in name for name in names) and any("qa_outputs" in n or "classifier" in n for n in names)
+    assert not any("word_embeddings" in name for name in names)
+    for loaded in (load_qa_model(str(tmp_path)), load_qa_model(str(checkpoint), adapter=str(tmp_path))):
+        outputs = loaded[0](**batch)
+        for name in ("start_logits", "end_logits"):
+            assert torch.allclose(getattr(outputs, name), getattr(expected, name), atol=1e-5)
+
+
+def test_longformer_adapter_reaches_the_global_projections(tmp_path):
+    model, _ = load_qa_model(str(qa_tiny.checkpoint(tmp_path)))
+    arguments = SimpleNamespace(model_name_or_path="x", lora_r=2, lora_alpha=4, lora_dropout=0.0)
+    trained = {name for name, p in add_lora(model, arguments).named_parameters() if p.requires_grad}
+    for projection in ("query", "key_global", "value_global", "query_global", "intermediate.dense"):
+        assert any(f".{projection}.lora_A" in name for name in trained), projection
+
+
+def test_no_head_is_an_error_unless_training_starts_one(tmp_path, caplog):
+    model = qa_tiny.model("longformer", 300)
+    model.longformer.save_pretrained(tmp_path)
+    qa_tiny.tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="no question-answering head"):
+        load_qa_model(str(tmp_path))
+    load_qa_model(str(tmp_path), fresh_head=True)
+    assert "a fresh one is started" in caplog.text
+
+
+def test_weights_that_are_lost_are_no_fresh_start(tmp_path):
+    qa_tiny.checkpoint(tmp_path, "bert")
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["bert.encoder.layer.1.output.dense.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="lacks 1 weights of its encoder"):
+        load_qa_model(str(tmp_path), fresh_head=True)
+
+
+def test_missing_checkpoint_and_foreign_adapter_are_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_qa_model(str(tmp_path / "nothing"))
+    qa_tiny.checkpoint(tmp_path / "model")
+    with pytest.raises(UserError, match="does not fit this model"):
+        load_qa_model(str(tmp_path / "model"), adapter=str(tmp_path / "model"))
+
+
+def test_dropout_is_set_everywhere(checkpoint):
+    model, _ = load_qa_model(str(checkpoint), dropout=0.0)
+    probabilities = [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)]
+    assert all(p == 0 for p in probabilities)
+    model.train()
+    torch.manual_seed(1)
+    tokenizer = qa_tiny.tokenizer()
+    batch = first_batch(model, tokenizer)
+    assert torch.equal(model(**batch).start_logits, model(**batch).start_logits)

@@ -1,0 +1,65 @@
+"""The model card of a fine-tuned model, every number taken from its run, and the push of both in one commit."""
+
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.files import write_atomically
+
+from .finetune_arguments import FinetuneArguments
+
+TEMPLATE = Path(__file__).with_name("model_card.md.j2")
+PUSHED = ("*.safetensors", "*.json", "README.md", "*.model", "*.txt")  # no checkpoints, optimisers or pickles
+
+
+def write_card(
+    arguments: FinetuneArguments, training_args: Any, trainer: Any, max_length: int, scores: Mapping[str, float]
+) -> Path:
+    """Write README.md into the output folder."""
+    from jinja2 import Environment
+
+    base = arguments.model_name_or_path
+    environment = Environment(trim_blocks=False, keep_trailing_newline=True, autoescape=False)
+    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        name=training_args.hub_model_id or Path(str(training_args.output_dir)).name,
+        base_model=base,
+        base_model_id=base if "/" in base and not Path(base).exists() else None,
+        architecture=trainer.model.config.model_type,
+        dataset=arguments.dataset,
+        eval_dataset=arguments.eval_dataset or arguments.dataset,
+        nr_concats=arguments.nr_concats,
+        lora_r=arguments.lora_r,
+        max_eval_samples=arguments.max_eval_samples,
+        scores={name.removeprefix("eval_"): value for name, value in scores.items()},
+        seed=training_args.seed,
+        command=shlex.join(["accelerate", "launch", "training/finetune.py", *sys.argv[1:]]),
+        max_length=max_length,
+        doc_stride=arguments.doc_stride,
+        steps=trainer.state.global_step,
+        unanswerable=arguments.unanswerable_fraction > 0 or "null_threshold" in str(scores),
+        versions=", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate")),
+    )
+    return write_atomically(Path(str(training_args.output_dir)) / "README.md", text)
+
+
+def publish(training_args: Any) -> str:
+    """Push what the output folder's top level holds of a model in one commit; returns the address to print."""
+    from huggingface_hub import HfApi
+
+    from hub_datasets.push import push_folder
+
+    output_dir = Path(str(training_args.output_dir))
+    repo_id = training_args.hub_model_id or f"{HfApi().whoami()['name']}/{output_dir.name}"
+    with tempfile.TemporaryDirectory() as folder:
+        for pattern in PUSHED:
+            for path in output_dir.glob(pattern):
+                shutil.copy2(path, folder)
+        url = push_folder(
+            folder, repo_id, "model", private=training_args.hub_private_repo, message="Fine-tuned model and its card"
+        )
+    return url or f"{repo_id} holds this model already"
