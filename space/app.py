@@ -22,38 +22,55 @@ from space.documents import MAX_CHARACTERS, MAX_FILE_BYTES, SUFFIXES, clean, rea
 from space.gallery import examples
 from space.limits import APP_KWARGS, QUEUE_LENGTH
 from space.reader import Reader, load_reader
+from space.stops import Stops
 
 logger = logging.getLogger("space")
 HERE = Path(__file__).parent
 EXAMPLES = examples()
+# What the Ask and the Stop button show while a document is read, and otherwise.
+BUSY = (gr.update(visible=False), gr.update(visible=True))
+IDLE = (gr.update(visible=True), gr.update(visible=False))
 
 
 def build_page(reader: Reader) -> gr.Blocks:
     """The page over a loaded reader; `launch_options()` holds what gradio takes at launch."""
 
-    def show_answer(document: str, question: str) -> Iterator[tuple[Any, ...]]:
+    stops = Stops()
+
+    def begin(request: gr.Request) -> str:
+        stops.begin(request.session_hash)
+        return render.WAITING
+
+    def stop(request: gr.Request) -> None:
+        stops.stop(request.session_hash)
+
+    def leave(request: gr.Request) -> None:
+        stops.end(request.session_hash)
+
+    def show_answer(document: str, question: str, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Read window by window, so that the visitor sees how far it is and can stop it."""
-        busy, idle = (
-            (gr.update(visible=False), gr.update(visible=True)),
-            (gr.update(visible=True), gr.update(visible=False)),
-        )
-        document = clean(document)
+        document, session = clean(document), request.session_hash
+        steps = reader.steps(document, question)
+        reading = None
         try:
-            steps = reader.steps(document, question)
-            while True:
+            while reading is None and not stops.stopped(session):
                 try:
-                    progress = next(steps)
+                    yield render.progress_html(next(steps)), "", *BUSY
                 except StopIteration as end:
                     reading = end.value
-                    break
-                yield render.progress_html(progress), "", *busy
         except UserError as error:
             logger.info("refused: %d characters of document, %d of question", len(document), len(question))
-            yield render.problem_html(str(error)), "", *idle
+            yield render.problem_html(str(error)), "", *IDLE
+            return
+        finally:
+            stops.end(session)
+        if reading is None:
+            logger.info("stopped")
+            yield render.STOPPED, "", *IDLE
             return
         log(reading)
         answer = render.answer_html(reading, reader, len(document))
-        yield answer, render.document_html(document, reading.answers), *idle
+        yield answer, render.document_html(document, reading.answers), *IDLE
 
     def answer_question(document: str, question: str, n_best: int = 5) -> dict[str, Any]:
         """Answer a question about a document.
@@ -131,14 +148,9 @@ def build_page(reader: Reader) -> gr.Blocks:
         )
         outputs = [answer, place, ask_button, stop_button]
         asked = gr.on(
-            [ask_button.click, question.submit],
-            lambda: render.WAITING,
-            None,
-            answer,
-            queue=False,
-            api_visibility="private",
+            [ask_button.click, question.submit], begin, None, answer, queue=False, api_visibility="private"
         )
-        reading = asked.then(
+        read = asked.then(
             show_answer,
             [document, question],
             outputs,
@@ -147,15 +159,10 @@ def build_page(reader: Reader) -> gr.Blocks:
             show_progress="hidden",
             api_visibility="private",
         )
-        reading.then(None, None, None, js="() => window.showAnswer()")
-        stop_button.click(
-            lambda: (render.STOPPED, "", gr.update(visible=True), gr.update(visible=False)),
-            None,
-            outputs,
-            queue=False,
-            cancels=[reading],
-            api_visibility="private",
-        )
+        read.success(None, None, None, js="() => window.showAnswer()")
+        read.failure(lambda: (render.FAILED, "", *IDLE), None, outputs, queue=False, api_visibility="private")
+        stop_button.click(stop, None, None, queue=False, api_visibility="private")
+        page.unload(leave)
         gr.api(answer_question, api_name="ask", concurrency_limit=1, concurrency_id="reader")
     page.queue(max_size=QUEUE_LENGTH)
     return page

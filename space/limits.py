@@ -1,4 +1,4 @@
-"""What the page refuses at the door, in a sentence: too large a request, and more visitors than it can serve."""
+"""What the page refuses at the door: a request larger than anything it could use."""
 
 from typing import Any
 
@@ -9,12 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from space.documents import MAX_FILE_BYTES
 
+# Questions that may wait; gradio tells the next visitor that the application is busy.
+QUEUE_LENGTH = 40
 # A file at its limit, or a document of 1,000,000 characters in JSON's longest escapes, and room for the wrapping.
 MAX_BODY_BYTES = MAX_FILE_BYTES + 2**20
-QUEUE_LENGTH = 40
-
 TOO_LARGE = f"That is more than {MAX_FILE_BYTES // 2**20} MB: send a smaller file, or paste its text."
-TOO_BUSY = f"{QUEUE_LENGTH} questions are waiting already: please ask again in a minute."
 
 
 class BodyLimit:
@@ -44,12 +43,4 @@ class BodyLimit:
         await self.app(scope, count, send)
 
 
-def too_busy(request: Any, error: Exception) -> JSONResponse:
-    """In place of gradio's own words for a full queue."""
-    return JSONResponse({"detail": TOO_BUSY}, 503)
-
-
-APP_KWARGS: dict[str, Any] = {
-    "exception_handlers": {503: too_busy},
-    "middleware": [Middleware(BodyLimit)],
-}
+APP_KWARGS: dict[str, Any] = {"middleware": [Middleware(BodyLimit)]}

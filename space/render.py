@@ -23,6 +23,12 @@ STOPPED = """
   <p>Nothing more is read. Ask again, or ask something else.</p>
 </div>"""
 
+FAILED = """
+<div class="card problem" role="alert">
+  <p class="label">That did not work</p>
+  <p>The question was not read. If the page says that it is busy, ask again in a minute.</p>
+</div>"""
+
 
 def empty_html() -> str:
     """What stands in the answer's place before the first question."""
