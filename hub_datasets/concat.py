@@ -87,41 +87,40 @@ class ConcatOptions:
 
 def concatenate(paragraphs: Iterable[Paragraph], options: ConcatOptions) -> Iterator[Row]:
     """The rows of the long documents, in the file's order."""
-    for block in _blocks(_merge_runs(paragraphs, options.within_articles), options.nr_concats, options.within_articles):
-        context = options.separator.join(paragraph.context for paragraph in block)
+    for block in _blocks(_runs(paragraphs, options.within_articles), options.nr_concats, options.within_articles):
+        context = options.separator.join(run[0].context for run in block)
         offset = 0
-        for paragraph in block:
-            kept = paragraph.questions[:1] if options.questions == "first" else paragraph.questions
-            for question in kept:
-                starts = [start + offset for start in question.answer_starts]
-                yield Row(question.id, paragraph.title, context, question.question, question.texts, starts)
-            offset += len(paragraph.context) + len(options.separator)
+        for run in block:
+            for paragraph in run[:1] if options.questions == "first" else run:
+                kept = paragraph.questions[:1] if options.questions == "first" else paragraph.questions
+                for question in kept:
+                    starts = [start + offset for start in question.answer_starts]
+                    yield Row(question.id, paragraph.title, context, question.question, question.texts, starts)
+            offset += len(run[0].context) + len(options.separator)
 
 
-def _merge_runs(paragraphs: Iterable[Paragraph], within_articles: bool) -> Iterator[Paragraph]:
-    """Join neighbours that have the same context, and leave out paragraphs that nobody asks about."""
-    run: Paragraph | None = None
+def _runs(paragraphs: Iterable[Paragraph], within_articles: bool) -> Iterator[list[Paragraph]]:
+    """Neighbours that have the same context, without the paragraphs that nobody asks about."""
+    run: list[Paragraph] = []
     for paragraph in paragraphs:
         if not paragraph.questions:
             continue
-        same_article = run is not None and (run.article == paragraph.article or not within_articles)
-        if run is not None and same_article and run.context == paragraph.context:
-            run = run._replace(questions=run.questions + paragraph.questions)
-        else:
-            if run is not None:
-                yield run
-            run = paragraph
-    if run is not None:
+        same_article = not within_articles or (run and run[-1].article == paragraph.article)
+        if run and not (same_article and run[-1].context == paragraph.context):
+            yield run
+            run = []
+        run.append(paragraph)
+    if run:
         yield run
 
 
-def _blocks(paragraphs: Iterable[Paragraph], size: int, within_articles: bool) -> Iterator[list[Paragraph]]:
-    block: list[Paragraph] = []
-    for paragraph in paragraphs:
-        if len(block) == size or (block and within_articles and block[-1].article != paragraph.article):
+def _blocks(runs: Iterable[list[Paragraph]], size: int, within_articles: bool) -> Iterator[list[list[Paragraph]]]:
+    block: list[list[Paragraph]] = []
+    for run in runs:
+        if len(block) == size or (block and within_articles and block[-1][0].article != run[0].article):
             yield block
             block = []
-        block.append(paragraph)
+        block.append(run)
     if block:
         yield block
 
