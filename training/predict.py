@@ -61,15 +61,18 @@ def predict(
     # Windows of about one length share a batch: little padding.
     order = sorted(range(len(windows)), key=lambda i: (len(windows[i][1]), i), reverse=True)
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    mine = batches[state.process_index :: state.num_processes]
     pad = windower.tokenizer.pad_token_id
     found: list[tuple[int, tuple[list[Span], float]]] = []
-    bar = tqdm(mine, desc="reading", unit="batch", disable=not (progress and state.is_local_main_process), leave=False)
-    for done, batch in enumerate(bar, start=1):
+    # Every process takes as many turns, since a sharded model's forward needs them all; the last ones may be idle.
+    turns = range(state.process_index, len(batches) + state.process_index, state.num_processes)
+    bar = tqdm(turns, desc="reading", unit="batch", disable=not (progress and state.is_local_main_process), leave=False)
+    for done, number in enumerate(bar, start=1):
+        batch = batches[min(number, len(batches) - 1)]
         results = read_windows(model, [windows[i][1] for i in batch], pad, n_best, max_answer_length)
-        found.extend(zip(batch, results, strict=True))
+        if number < len(batches):
+            found.extend(zip(batch, results, strict=True))
         if on_batch is not None:
-            on_batch(done, len(mine))
+            on_batch(done, len(turns))
     if state.num_processes > 1:
         found = gather_object(found)
     by_example: dict[int, list[tuple[list[Span], float]]] = defaultdict(list)

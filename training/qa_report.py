@@ -10,6 +10,7 @@ from hub_datasets.files import write_atomically
 from .answers import Answers
 from .metrics import score
 from .qa_data import metric_of
+from .trivia_qa import best_documents
 
 
 def best_null_threshold(rows: Any, answers: Mapping[str, Answers]) -> float:
@@ -22,6 +23,8 @@ def best_null_threshold(rows: Any, answers: Mapping[str, Answers]) -> float:
 def score_answers(dataset: str, rows: Any, answers: Mapping[str, Answers]) -> dict[str, float]:
     """Scores by the official metric of `dataset`; SQuAD 2.0's at the threshold tuned on these same rows."""
     metric = metric_of(dataset, rows)
+    if metric == "triviaqa":
+        rows, answers = best_documents(rows, answers)
     threshold = best_null_threshold(rows, answers) if metric == "squad_v2" else None
     texts = {key: found.text(threshold) for key, found in answers.items()}
     scores = score(metric, rows, texts, rows["language"][0] if metric == "mlqa" else "en")

@@ -90,8 +90,8 @@ class QATrainer(Trainer):
     ) -> dict[str, float]:
         """Answer the rows of the evaluation set, score the answers, log the scores; keeps them in `self.answers`."""
         rows: Any = eval_dataset if eval_dataset is not None else self.eval_dataset
-        # Evaluation under the same autocast as training; a model wrapped for several processes is read unwrapped.
-        model = self.accelerator.unwrap_model(self.model)
+        # Under the same autocast as training. A model that is sharded over processes can only be read as a whole.
+        model = self.model_wrapped if self.is_fsdp_enabled else self.accelerator.unwrap_model(self.model)
         training = model.training
         with self.compute_loss_context_manager():
             self.answers = predict(model, self.windower, rows, **self.predict_options)
