@@ -147,9 +147,7 @@ def build_page(reader: Reader) -> gr.Blocks:
             api_visibility="private",
         )
         outputs = [answer, place, ask_button, stop_button]
-        asked = gr.on(
-            [ask_button.click, question.submit], begin, None, answer, queue=False, api_visibility="private"
-        )
+        asked = gr.on([ask_button.click, question.submit], begin, None, answer, queue=False, api_visibility="private")
         read = asked.then(
             show_answer,
             [document, question],
@@ -224,8 +222,10 @@ def main() -> None:
         epilog="example: SPACE_MODEL=org/xlm-long-qa python -m space.app --port 7861",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every network")
-    parser.add_argument("--port", type=int, default=7860, help="port to listen on")
+    # Containers and Spaces set gradio's own two variables.
+    host, port = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), os.environ.get("GRADIO_SERVER_PORT", "7860")
+    parser.add_argument("--host", default=host, help="address to listen on; 0.0.0.0 for every network")
+    parser.add_argument("--port", type=int, default=port, help="port to listen on")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     reader = load_reader(os.environ.get("SPACE_MODEL") or None)

@@ -63,7 +63,9 @@ def visit(browser, page_server) -> Iterator[Any]:
 
 def test_paste_ask_and_see_the_answer_in_its_place(visit):
     tab = visit()
-    document = "An opening line.\n\n" + "Filler words go on. " * 400 + "\n\nThe bridge was built by Ada Lovelace in 1899."
+    document = (
+        "An opening line.\n\n" + "Filler words go on. " * 400 + "\n\nThe bridge was built by Ada Lovelace in 1899."
+    )
     tab.ask("Ada Lovelace", document)
     assert tab.text(".answer") == "Ada Lovelace"
     assert tab.marked() == "Ada Lovelace"

