@@ -1,0 +1,47 @@
+"""The packed adapter answers as the trained one, from half the bytes, with its scores beside it."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from hub_datasets.cli import UserError
+from training.pack_adapter import pack
+from training.qa_model import add_lora, load_qa_model
+
+from . import qa_tiny
+from .test_qa_model import first_batch
+
+XQUAD = {
+    "languages": {"en": {"questions": 9, "exact_match": 50.0, "f1": 60.126}},
+    "average": {"exact_match": 50.0, "f1": 60.126},
+}
+
+
+def test_packed_adapter_answers_alike_in_half_the_bytes(tmp_path):
+    base = qa_tiny.checkpoint(tmp_path / "base")
+    model, tokenizer = load_qa_model(str(base))
+    arguments = SimpleNamespace(model_name_or_path=str(base), lora_r=2, lora_alpha=4, lora_dropout=0.0)
+    wrapped = add_lora(model, arguments)
+    with torch.no_grad():
+        for parameter in wrapped.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    wrapped.save_pretrained(tmp_path / "adapter")
+    packed = pack(tmp_path / "adapter", XQUAD, "the command", tmp_path / "packed")
+    sizes = [(folder / "adapter_model.safetensors").stat().st_size for folder in (tmp_path / "adapter", packed)]
+    assert sizes[1] < 0.8 * sizes[0]
+    batch = first_batch(model, tokenizer)
+    before, after = (load_qa_model(str(folder))[0](**batch) for folder in (tmp_path / "adapter", packed))
+    assert torch.allclose(before.start_logits, after.start_logits, atol=5e-3)
+    assert json.loads((packed / "scores.json").read_text()) == {"xquad": {"en": {"exact_match": 50.0, "f1": 60.13}}}
+    card = (packed / "README.md").read_text()
+    assert "the command" in card and "| en | 50.0 | 60.1 |" in card
+    with pytest.raises(UserError, match="exists and is not empty"):
+        pack(tmp_path / "adapter", XQUAD, "", packed)
+
+
+def test_a_folder_without_an_adapter_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"no adapter_model\.safetensors"):
+        pack(tmp_path, XQUAD, "", tmp_path / "packed")
