@@ -27,7 +27,7 @@ LoRA matrices of rank {rank} and the question-answering head, in float16. The ba
 (`conversion/embedded.py`), 12 layers of width 384; only with exactly those bytes do the figures below hold.
 
 It finds the span of a document that answers a question, in the languages below and, less surely, in the others of
-its vocabulary. It was trained on English questions only. It does not reason, add up or compare, and its text may be wrong.
+its vocabulary. It was trained on English questions only. It does not reason, add up or compare, and it can be wrong.
 
 Made by
 
