@@ -137,8 +137,8 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
         if plan.global_tokens is not None:
             positions, used = plan.global_tokens
             rows = self._global_rows(hidden_states, positions, plan.padding, dropout_p)
-            batch_index, slot = used.nonzero(as_tuple=True)
-            context = context.index_put((batch_index, positions[batch_index, slot]), rows[batch_index, slot])
+            rows = rows.masked_fill(~used[:, :, None], 0.0)
+            context = context.scatter_add(1, positions[:, :, None].expand_as(rows), rows)
         return (context,)
 
     def _global_rows(

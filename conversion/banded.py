@@ -28,12 +28,14 @@ class Plan(NamedTuple):
     """What each token may see, worked out once for every layer.
 
     padding: (batch, length) bool, True where a token is masked; None when none is.
+    local: (batch or 1, length) bool, True where a token is neither masked nor global.
     global_tokens: None when no row has one.
     rows: for the walk over blocks on a CPU; None for the one large product elsewhere, which has
     bands: one-sided window -> (batch or 1, blocks, queries, globals + keys) bool, True where a key is visible.
     """
 
     padding: Tensor | None
+    local: Tensor
     global_tokens: GlobalTokens | None
     rows: list[Row] | None
     bands: dict[int, Tensor]
@@ -47,10 +49,10 @@ def make_plan(mask: Tensor | None, shape: tuple[int, int], windows: Iterable[int
     walks = device.type == "cpu" and not torch.compiler.is_compiling()
     padding: Tensor | None = None
     global_tokens = None
-    visible = torch.ones(1, shape[1], dtype=torch.bool, device=device)
+    local = torch.ones(1, shape[1], dtype=torch.bool, device=device)
     if mask is not None:
         is_global, padding = mask == 2, mask <= 0
-        visible = ~(padding | is_global)
+        local = ~(padding | is_global)
         count = is_global.sum(1).amax().item()
         if count:
             first = is_global.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :count]
@@ -59,14 +61,14 @@ def make_plan(mask: Tensor | None, shape: tuple[int, int], windows: Iterable[int
             padding = None
     if walks:
         every = torch.ones(shape, dtype=torch.long) if mask is None else mask
-        return Plan(padding, global_tokens, [make_row(row) for row in every], {})
-    return Plan(padding, global_tokens, None, {w: _visible_keys(visible, global_tokens, w) for w in set(windows)})
+        return Plan(padding, local, global_tokens, [make_row(row) for row in every], {})
+    return Plan(padding, local, global_tokens, None, {w: _visible_keys(local, global_tokens, w) for w in set(windows)})
 
 
 def banded_attention(query: Tensor, key: Tensor, value: Tensor, plan: Plan, window: int, dropout_p: float) -> Tensor:
     """Attention of every token to its band and to the global tokens; (batch, length, heads, width) in and out.
 
-    Rows of masked tokens are zero. Rows of global tokens hold what a local token would get: the caller overwrites them.
+    The rows of masked and of global tokens are zero: what the latter gather is the caller's to add.
     On a CPU this walks over blocks; elsewhere, and in compiled or exported code, it is one product over all of them.
     """
     if plan.rows is not None:
@@ -89,16 +91,16 @@ def banded_attention(query: Tensor, key: Tensor, value: Tensor, plan: Plan, wind
         query_blocks.flatten(0, 1), key_blocks.flatten(0, 1), value_blocks.flatten(0, 1), visible, dropout_p
     )
     context = context.transpose(1, 2).reshape(batch, blocks * block, heads, width)[:, :length]
-    return context if plan.padding is None else context.masked_fill(plan.padding[:, :, None, None], 0.0)
+    return context.masked_fill(~plan.local[:, :, None, None], 0.0)
 
 
-def _visible_keys(visible: Tensor, global_tokens: GlobalTokens | None, window: int) -> Tensor:
-    length = visible.shape[1]
+def _visible_keys(local: Tensor, global_tokens: GlobalTokens | None, window: int) -> Tensor:
+    length = local.shape[1]
     block, blocks = _blocks(length, window)
     span = block + 2 * window
-    distance = torch.arange(span, device=visible.device) - window - torch.arange(block, device=visible.device)[:, None]
-    keys = F.pad(visible, (window, window + blocks * block - length)).unfold(1, span, block)
-    # A masked query sees itself, so that no row of the softmax is empty; its output is cleared afterwards.
+    distance = torch.arange(span, device=local.device) - window - torch.arange(block, device=local.device)[:, None]
+    keys = F.pad(local, (window, window + blocks * block - length)).unfold(1, span, block)
+    # Every query sees itself, so that no row of the softmax is empty; what is not local is cleared afterwards.
     band = (keys[:, :, None] & (distance.abs() <= window)) | (distance == 0)
     if global_tokens is None:
         return band

@@ -1,8 +1,8 @@
 """The band for CPUs: a walk over blocks of queries whose scores stay in the cache, forward and backward.
 
 Nothing of the size of the scores is kept: the backward pass works the weights out again, block by block, from queries
-and keys, which are read in place, where the projections left them. Of a mask only what a block needs is added: two
-triangles where the band begins and ends, and a row for the keys that the band must not see.
+and keys, which are read where the projections left them. Of a mask only what a block needs is added: two triangles
+where the band begins and ends, and a row for the keys that the band must not see.
 """
 
 from bisect import bisect_left
@@ -17,15 +17,13 @@ class Row(NamedTuple):
     """What one row of a batch holds, as numbers that Python can loop over.
 
     first, last: the stretch outside which every token is masked.
-    hidden: positions in it that the band must not see, rising: masked tokens and global ones.
-    masked: (masked,) those of them whose output is zero.
-    global_tokens: (globals,) the others, which every query sees beside its band.
+    hidden: positions in it, rising, that the band neither sees nor serves: masked tokens and global ones.
+    global_tokens: (globals,) positions of the global ones, which every query sees beside its band.
     """
 
     first: int
     last: int
     hidden: list[int]
-    masked: Tensor
     global_tokens: Tensor
 
 
@@ -33,9 +31,25 @@ def make_row(mask: Tensor) -> Row:
     """Read a row (length,) of Longformer's merged mask: 0 masked, 1 local, 2 global."""
     seen = mask.gt(0).nonzero().flatten().tolist()
     first, last = (seen[0], seen[-1] + 1) if seen else (0, 0)
-    masked = first + mask[first:last].le(0).nonzero().flatten()
-    global_tokens = mask.eq(2).nonzero().flatten()
-    return Row(first, last, sorted(masked.tolist() + global_tokens.tolist()), masked, global_tokens)
+    hidden = mask[first:last].ne(1).nonzero().flatten() + first
+    return Row(first, last, hidden.tolist(), mask.eq(2).nonzero().flatten())
+
+
+class Block(NamedTuple):
+    """A block of queries: its slice of the queries, the slice of keys in its band, and what the walk made of them.
+
+    keys_seen: (heads, globals + keys, width).
+    weights: (heads, queries, globals + keys) after the softmax, before dropout; they live until the next block.
+    kept: what dropout multiplies the weights by; None without dropout.
+    hidden: which of the block's queries the band does not serve.
+    """
+
+    queries: slice
+    keys: slice
+    keys_seen: Tensor
+    weights: Tensor
+    kept: Tensor | None
+    hidden: list[int]
 
 
 class BandedAttention(torch.autograd.Function):
@@ -50,88 +64,75 @@ class BandedAttention(torch.autograd.Function):
         context = torch.zeros_like(query, memory_format=torch.contiguous_format)
         for index, row in enumerate(rows):
             q, k, v, out = (x[index].transpose(0, 1) for x in (query, key, value, context))  # (heads, length, width)
-            count, global_v = len(row.global_tokens), v[:, row.global_tokens]
-            for queries, keys, weights, kept in _walk(q, k, row, window, dropout_p, seed + index):
-                if kept is not None:
-                    weights *= kept
-                target = out[:, queries]
-                torch.bmm(weights[:, :, count:], v[:, keys], out=target)
-                if count:
-                    target.baddbmm_(weights[:, :, :count], global_v)
-            out[:, row.masked] = 0.0
-        return context if not dropout_p else context.div_(1 - dropout_p)
+            global_v = v[:, row.global_tokens]
+            for block in _walk(q, k, row, window, dropout_p, seed + index):
+                weights = block.weights if block.kept is None else block.weights.mul_(block.kept)
+                torch.bmm(weights, _beside(global_v, v[:, block.keys]), out=out[:, block.queries])
+            out[:, row.hidden] = 0.0
+        return context
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx, grad_context):
         query, key, value = ctx.saved_tensors
         rows, window, dropout_p, seed = ctx.arguments
-        scale, rescale = query.shape[-1] ** -0.5, 1 / (1 - dropout_p)
         grads = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (query, key, value)]
         for index, row in enumerate(rows):
-            q, k, v, grad_q, grad_k, grad_v = (x[index].transpose(0, 1) for x in (query, key, value, *grads))
-            grad_out = grad[index].index_fill(0, row.masked, 0.0).transpose(0, 1)
-            count = len(row.global_tokens)
-            global_k, global_v = (x[:, row.global_tokens] for x in (k, v))
-            grad_global_k, grad_global_v = (torch.zeros_like(x) for x in (global_k, global_v))
-            for queries, keys, weights, kept in _walk(q, k, row, window, dropout_p, seed + index):
-                g, grad_scores = grad_out[:, queries], torch.empty_like(weights)
-                band, beside = grad_scores[:, :, count:], grad_scores[:, :, :count]
-                torch.baddbmm(band, g, v[:, keys].transpose(1, 2), beta=0, alpha=rescale, out=band)
-                if count:
-                    torch.baddbmm(beside, g, global_v.transpose(1, 2), beta=0, alpha=rescale, out=beside)
-                used = weights
-                if kept is not None:
-                    grad_scores *= kept
-                    used = weights * kept
-                grad_v[:, keys].baddbmm_(used[:, :, count:].transpose(1, 2), g, alpha=rescale)
-                if count:
-                    grad_global_v.baddbmm_(used[:, :, :count].transpose(1, 2), g, alpha=rescale)
+            q, k, v, grad_out = (x[index].transpose(0, 1) for x in (query, key, value, grad_context))
+            grad_q, grad_k, grad_v = (x[index].transpose(0, 1) for x in grads)
+            global_v, count = v[:, row.global_tokens], len(row.global_tokens)
+            grad_globals = torch.zeros_like(global_v), torch.zeros_like(global_v)
+            for block in _walk(q, k, row, window, dropout_p, seed + index):
+                weights, queries, grad_block = block.weights, q[:, block.queries], grad_out[:, block.queries]
+                if block.hidden:
+                    grad_block = grad_block.clone()
+                    grad_block[:, block.hidden] = 0.0
+                used = weights if block.kept is None else weights * block.kept
+                values = _beside(global_v, v[:, block.keys])
+                # The softmax is linear going backward, so that the scale of the scores can come in here.
+                grad_scores = torch.baddbmm(
+                    weights, grad_block, values.transpose(1, 2), beta=0, alpha=query.shape[-1] ** -0.5
+                )
+                if block.kept is not None:
+                    grad_scores *= block.kept
                 torch.ops.aten._softmax_backward_data.out(
                     grad_scores, weights, -1, weights.dtype, grad_input=grad_scores
                 )
-                target = grad_q[:, queries]
-                torch.baddbmm(target, band, k[:, keys], beta=0, alpha=scale, out=target)
-                grad_k[:, keys].baddbmm_(band.transpose(1, 2), q[:, queries], alpha=scale)
-                if count:
-                    target.baddbmm_(beside, global_k, alpha=scale)
-                    grad_global_k.baddbmm_(beside.transpose(1, 2), q[:, queries], alpha=scale)
-            if count:
-                grad_k.index_add_(1, row.global_tokens, grad_global_k)
-                grad_v.index_add_(1, row.global_tokens, grad_global_v)
+                torch.bmm(grad_scores, block.keys_seen, out=grad_q[:, block.queries])
+                for part, of_globals, of_band in (
+                    (torch.bmm(grad_scores.transpose(1, 2), queries), grad_globals[0], grad_k),
+                    (torch.bmm(used.transpose(1, 2), grad_block), grad_globals[1], grad_v),
+                ):
+                    of_globals += part[:, :count]
+                    of_band[:, block.keys] += part[:, count:]
+            grad_k.index_add_(1, row.global_tokens, grad_globals[0])
+            grad_v.index_add_(1, row.global_tokens, grad_globals[1])
         return *grads, None, None, None
 
 
-def _walk(
-    query: Tensor, key: Tensor, row: Row, window: int, dropout_p: float, seed: int
-) -> Iterator[tuple[slice, slice, Tensor, Tensor | None]]:
-    """Go over the queries (heads, length, width) of one row in blocks.
-
-    Yields the block's queries, the keys of its band, the weights (heads, queries, globals + keys) after the softmax,
-    and, with dropout, which of them are kept (bool, the same shape). The weights live until the next block.
-    """
+def _walk(query: Tensor, key: Tensor, row: Row, window: int, dropout_p: float, seed: int) -> Iterator[Block]:
+    """Go over the queries of one row in blocks; `query` and `key` are (heads, length, width)."""
     heads, _, width = query.shape
-    dtype, count, length = query.dtype, len(row.global_tokens), row.last - row.first
+    count, length = len(row.global_tokens), row.last - row.first
     # Wide blocks waste products outside the band, narrow ones calls; half precision sums its gradients in fewer parts.
     largest = min(max(window, 64), 128 if query.element_size() > 2 else 256)
     size = -(-length // -(-length // largest)) if length else 1
     buffer = query.new_empty(heads * size * (count + min(length, size + 2 * window)))
     outside = query.new_full((size, size), -torch.inf)
     before, after = outside.tril(-1), outside.triu(1)
-    hidden = query.new_zeros(row.last).index_fill_(0, torch.tensor(row.hidden, dtype=torch.long), _HIDDEN[dtype])
+    # Finite, so that a masked token among masked ones has weights at all; its output is cleared.
+    hiding = query.new_zeros(row.last)
+    hiding[row.hidden] = torch.finfo(query.dtype).min / 2
     global_key = key[:, row.global_tokens]
     generator = torch.Generator().manual_seed(seed)
     for start in range(row.first, row.last, size):
         stop = min(start + size, row.last)
         first, last = max(row.first, start - window), min(row.last, stop + window)
-        queries, keys = query[:, start:stop], key[:, first:last]
-        shape = (heads, stop - start, count + last - first)
+        keys_seen = _beside(global_key, key[:, first:last])
+        shape = heads, stop - start, count + last - first
         scores = buffer[: shape[0] * shape[1] * shape[2]].view(shape)
+        torch.baddbmm(scores, query[:, start:stop], keys_seen.transpose(1, 2), beta=0, alpha=width**-0.5, out=scores)
         band = scores[:, :, count:]
-        torch.baddbmm(band, queries, keys.transpose(1, 2), beta=0, alpha=width**-0.5, out=band)
-        if count:
-            beside = scores[:, :, :count]
-            torch.baddbmm(beside, queries, global_key.transpose(1, 2), beta=0, alpha=width**-0.5, out=beside)
         clipped = first - (start - window)
         if clipped < stop - start:
             edge = band[:, :, : stop - start - clipped]
@@ -140,18 +141,19 @@ def _walk(
             edge = band[:, :, start + window - first :]
             edge += after[: stop - start, : edge.shape[2]]
         if bisect_left(row.hidden, first) < bisect_left(row.hidden, last):
-            band += hidden[first:last]
+            band += hiding[first:last]
         torch.softmax(scores, -1, out=scores)
-        yield slice(start, stop), slice(first, last), scores, _keep(shape, dropout_p, generator) if dropout_p else None
+        hidden = row.hidden[bisect_left(row.hidden, start) : bisect_left(row.hidden, stop)]
+        kept = _kept(scores, dropout_p, generator) if dropout_p else None
+        yield Block(slice(start, stop), slice(first, last), keys_seen, scores, kept, [x - start for x in hidden])
 
 
-# What hides a key. Finite, so that a masked token among masked ones has weights at all; its output is cleared.
-_HIDDEN = {dtype: torch.finfo(dtype).min / 2 for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)}
+def _beside(of_globals: Tensor, of_band: Tensor) -> Tensor:
+    return torch.cat([of_globals, of_band], 1) if of_globals.shape[1] else of_band
 
 
-def _keep(shape: tuple[int, int, int], dropout_p: float, generator: torch.Generator) -> Tensor:
-    """True with probability 1 - dropout_p, to 16 bits: four draws from each random word, for speed."""
-    number = shape[0] * shape[1] * shape[2]
-    words = torch.empty(-(-number // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    draws = words.view(torch.int16)[:number].view(shape)
-    return draws >= round(dropout_p * 2**16) - 2**15
+def _kept(weights: Tensor, dropout_p: float, generator: torch.Generator) -> Tensor:
+    """0 with probability `dropout_p`, to 16 bits, and 1 / (1 - dropout_p) else: four draws from each random word."""
+    words = torch.empty(-(-weights.numel() // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    draws = words.view(torch.int16)[: weights.numel()].view_as(weights)
+    return (draws >= round(dropout_p * 2**16) - 2**15).to(weights.dtype).mul_(1 / (1 - dropout_p))
