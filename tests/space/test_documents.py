@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reportlab.pdfgen import canvas
 
+from benchmarks.hostile_files import many_pages, zip_bomb
 from hub_datasets.cli import UserError
 from space import documents
 from space.documents import clean, parse, read_document
@@ -28,27 +29,6 @@ def pdf(path: Path, *pages: str) -> Path:
             page.drawString(72, 760 - 16 * number, line)
         page.showPage()
     page.save()
-    return path
-
-
-def many_pages(path: Path, count: int) -> Path:
-    """A PDF of `count` pages that share one content, written by hand: reportlab would take a minute."""
-    objects = [b"<</Type/Catalog/Pages 2 0 R>>"]
-    kids = b" ".join(b"%d 0 R" % (3 + i) for i in range(count))
-    objects.append(b"<</Type/Pages/Count %d/Kids[%s]>>" % (count, kids))
-    objects += [b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]>>"] * count
-    body, offsets = b"%PDF-1.4\n", []
-    chunks = [body]
-    at = len(body)
-    for number, content in enumerate(objects, start=1):
-        chunk = b"%d 0 obj%sendobj\n" % (number, content)
-        offsets.append(at)
-        at += len(chunk)
-        chunks.append(chunk)
-    chunks.append(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
-    chunks += [b"%010d 00000 n \n" % offset for offset in offsets]
-    chunks.append(b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, at))
-    path.write_bytes(b"".join(chunks))
     return path
 
 
@@ -99,14 +79,6 @@ def encrypted_pdf(path: Path, user_password: str) -> Path:
     writer = pypdf.PdfWriter(clone_from=pdf(path.with_name("plain.pdf"), "Secret text."))
     writer.encrypt(user_password=user_password, owner_password="owner", algorithm="AES-256")
     writer.write(path)
-    return path
-
-
-def zip_bomb(path: Path) -> Path:
-    """210 MB of one letter where the text of a docx should be, in 210 KB."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("word/document.xml", "w") as part:
-        for _ in range(210):
-            part.write(b"a" * 2**20)
     return path
 
 
@@ -166,7 +138,7 @@ ATTACKS = [
     ("a.pdf", binary(b"%PDF-1.7\n garbage"), "is damaged or not a real pdf file"),
     ("a.pdf", lambda path: pdf(path, "", ""), "holds pictures of pages and no text: run text recognition (OCR)"),
     ("a.pdf", lambda path: encrypted_pdf(path, "secret"), "is protected by a password: save a copy without one"),
-    ("a.pdf", lambda path: many_pages(path, 10_000), "has 10,000 pages, more than 2,000"),
+    ("a.pdf", many_pages, "has 10,000 pages, more than 2,000"),
     ("a.pdf", pdf_bomb, "holds pictures of pages and no text"),  # pypdf stops unpacking at its own limit
     ("a.docx", binary(b"\xd0\xcf\x11\xe0\xa1\xb1"), "is protected by a password or in Word's old format"),
     ("a.docx", binary(b"PK\x03\x04 no zip"), "is not a docx file"),

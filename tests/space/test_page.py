@@ -71,8 +71,9 @@ def test_paste_ask_and_see_the_answer_in_its_place(visit):
     assert tab.marked() == "Ada Lovelace"
     assert "The bridge was built by" in tab.page.locator("p:has(> #answer-1)").text_content()
     tab.page.wait_for_function(
-        "() => { const f = document.getElementById('document-text').getBoundingClientRect(),"
-        " m = document.getElementById('answer-1').getBoundingClientRect(); return m.top > f.top && m.bottom < f.bottom }"
+        "() => { const box = (id) => document.getElementById(id).getBoundingClientRect();"
+        " const frame = box('document-text'), mark = box('answer-1');"
+        " return mark.top > frame.top && mark.bottom < frame.bottom; }"
     )
     assert "windows of up to 128" in tab.text(".cost")
     assert tab.problems == []

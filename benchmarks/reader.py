@@ -1,0 +1,122 @@
+"""How long a question takes: the long reader beside the short source with a stride, and its cost by length.
+
+    python -m benchmarks.reader
+    python -m benchmarks.reader --lengths 4096,16384,65536 --repeats 5
+
+Both models are the embedded one with a question-answering head: made long (windows of 4,096 tokens, the question
+global) and as it is (windows of 512, neighbours sharing 128 tokens). A run times each in turn, so that a noisy moment
+hits both. Heads are fresh where the adapter is not there: time does not depend on what was learned. Writes
+docs/reader.json.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.cli import run
+from hub_datasets.files import write_atomically
+
+QUESTION = "What did the author buy during the first voyage to America?"
+GOAL_TOKENS, GOAL_SECONDS = 4_096, 2.5
+
+
+def document_of(reader: Any, tokens: int, text: str) -> str:
+    """The beginning of `text`, repeated as needed, that has `tokens` tokens."""
+    whole = reader.prepare((text * (1 + 8 * tokens // len(text)))[: 8 * tokens])
+    return whole.text[: int(whole.offsets[tokens - 1, 1])]
+
+
+def readers() -> dict[str, Any]:
+    """The long reader and its short source, by the name in the table."""
+    from space.reader import DOC_STRIDE, MAX_QUESTION_TOKENS, Reader
+    from training.features import Windower
+    from training.qa_model import check_max_length, load_qa_model
+
+    found = {}
+    for label, name in (("long, windows of 4,096", "embedded-long"), ("source, windows of 512", "embedded")):
+        model, tokenizer = load_qa_model(name, fresh_head=True)
+        windower = Windower(tokenizer, check_max_length(model, None), DOC_STRIDE, MAX_QUESTION_TOKENS)
+        found[label] = Reader(model, windower, name)
+    return found
+
+
+def timed(reader: Any, document: str) -> tuple[float, int]:
+    """Seconds of one reading, tokenising included, and its windows."""
+    started = time.perf_counter()
+    windows = len(reader.read(document, QUESTION).windows)
+    return time.perf_counter() - started, windows
+
+
+def measure(lengths: list[int], repeats: int) -> list[dict[str, Any]]:
+    """One row a length and reader: median, fastest and slowest of `repeats`, and the resident memory's peak."""
+    import psutil
+    from tqdm.auto import tqdm
+
+    from space.gallery import examples
+
+    text = examples()["English, a book"].text
+    loaded = readers()
+    rows = []
+    with tqdm(total=len(lengths) * (repeats + 1), unit="round", leave=False) as bar:
+        for length in lengths:
+            document = document_of(next(iter(loaded.values())), length, text)
+            seconds: dict[str, list[float]] = {label: [] for label in loaded}
+            windows = {}
+            for repeat in range(repeats + 1):
+                for label, reader in loaded.items():
+                    elapsed, windows[label] = timed(reader, document)
+                    if repeat:  # the first round warms up
+                        seconds[label].append(elapsed)
+                bar.update()
+            for label, values in seconds.items():
+                rows.append(
+                    {
+                        "tokens": length,
+                        "reader": label,
+                        "windows": windows[label],
+                        "median_s": round(statistics.median(values), 3),
+                        "min_s": round(min(values), 3),
+                        "max_s": round(max(values), 3),
+                        "s_per_1k_tokens": round(statistics.median(values) / length * 1000, 3),
+                        "memory_mb": round(psutil.Process().memory_info().rss / 2**20),
+                    }
+                )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Time the long reader beside the short source.",
+        epilog="example: python -m benchmarks.reader --lengths 4096 --repeats 9",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--lengths", default="1024,4096,16384,65536", help="tokens of the documents, with commas")
+    parser.add_argument("--repeats", type=int, default=3, help="timed rounds a length, after one to warm up")
+    parser.add_argument("--output", type=Path, default=Path("docs/reader.json"), help="where the figures go")
+    arguments = parser.parse_args()
+    import torch
+    import transformers
+
+    from training.tables import aligned
+
+    rows = measure([int(length) for length in arguments.lengths.split(",")], arguments.repeats)
+    header = list(rows[0])
+    print(aligned(header, [[row[column] for column in header] for row in rows]))
+    versions = {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    goal = [row["median_s"] for row in rows if row["tokens"] == GOAL_TOKENS]
+    if goal:
+        print(
+            f"goal: {GOAL_TOKENS:,} tokens in {GOAL_SECONDS} s; measured {goal[0]} s on {versions['threads']} threads"
+        )
+    write_atomically(arguments.output, json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run(main)
