@@ -48,7 +48,7 @@ def score_checkpoint(args: argparse.Namespace, state: Any) -> dict[str, Any]:
     output_dir = Path(args.output_dir)
     languages = languages_to_score(args)
     # The main process alone looks at the folder: another might already see what it has just written.
-    held: list[Any] = [_open(output_dir, args) if state.is_main_process else None]
+    held: list[Any] = [_open(output_dir, args, state.num_processes) if state.is_main_process else None]
     broadcast_object_list(held)
     scores: dict[str, Any] = held[0]
     missing = [name for name in languages if name not in scores["languages"]]
@@ -147,7 +147,7 @@ def _evenly(rows: Any, count: int | None) -> Any:
     return rows.select([number * len(rows) // count for number in range(count)])
 
 
-def _open(output_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
+def _open(output_dir: Path, args: argparse.Namespace, processes: int) -> dict[str, Any]:
     """What scores.json holds for this same run, or an empty start; a UserError for another run's folder."""
     this_run = _identity(args)
     path = output_dir / SCORES
@@ -158,7 +158,8 @@ def _open(output_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
             return held
         shutil.rmtree(output_dir)
     check_output_dir(output_dir)  # what score.py did not write it does not remove, whatever the flags
-    start = {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), "run": this_run, "languages": {}}
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    start = {"command": command, "processes": processes, "run": this_run, "languages": {}}
     write_atomically(path, json.dumps(start, ensure_ascii=False, indent=1))
     return start
 

@@ -403,9 +403,8 @@ class TestHub:
         assert json.loads(result.stdout) == [3, official[0]["id"], ["en"], 3, "triviaqa"]
 
     def test_a_published_long_data_set_joins_by_its_own_rules(self, hub, shared_data: Path, tmp_path: Path) -> None:
-        operations = [
-            CommitOperationAdd(f"data/{path.name}", path.read_bytes()) for path in (shared_data / "xquad").glob("*.json")
-        ]
+        sources = (shared_data / "xquad").glob("*.json")
+        operations = [CommitOperationAdd(f"data/{path.name}", path.read_bytes()) for path in sources]
         hub.api().create_repo("org/xquad_long", repo_type="dataset")
         hub.api().create_commit("org/xquad_long", operations, commit_message="sources", repo_type="dataset")
         result = self.load(hub, tmp_path, "org/xquad_long", "validation", language="de,el", nr_concats=12)

@@ -1,0 +1,282 @@
+"""score.py as it is typed: scores, files, resumption, equality over processes, one sentence for each mistake."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+import torch
+from accelerate import PartialState
+
+from hub_datasets.cli import UserError
+from tests.training.launch import run
+from training import metrics, score, score_run
+from training.qa_scores import averages
+
+from . import qa_tiny
+
+SCRIPT = "training/score.py"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """The models are tiny: more threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return qa_tiny.checkpoint(tmp_path_factory.mktemp("qa") / "model", "bert")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> str:
+    """A corpus in three languages, named as XQuAD's files are; the pattern that finds it."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for language, count in (("en", 3), ("de", 2), ("zh", 1)):
+        qa_tiny.squad_file(folder / f"tiny.{language}.json", count)
+    return str(folder / "tiny.*.json")
+
+
+def words(model, output_dir, **changed) -> list[str]:
+    values = {
+        "model_name_or_path": model, "dataset": "file", "output_dir": output_dir, "max_length": 48, "doc_stride": 8,
+        "batch_size": 4, "n_best": 5, "use_cpu": True, **changed,
+    }  # fmt: skip
+    given = []
+    for name, value in values.items():
+        if value is not None:
+            given += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return given
+
+
+def scored(model, output_dir, **changed) -> dict:
+    """Run score.py in this process."""
+    args = score.make_parser().parse_args(words(model, output_dir, **changed))
+    return score_run.score_checkpoint(args, PartialState(cpu=True))
+
+
+def without_seconds(content: dict) -> dict:
+    languages = {name: {**each, "seconds": None} for name, each in content["languages"].items()}
+    return {**content, "languages": languages, "command": None}
+
+
+def test_every_language_and_the_average(model, corpus, tmp_path):
+    result = scored(model, tmp_path / "out", data_files=corpus)
+    assert list(result["languages"]) == ["de", "en", "zh"]
+    assert json.loads((tmp_path / "out" / "scores.json").read_text()) == result
+    for language, count in (("en", 18), ("de", 12), ("zh", 6)):
+        gold = json.loads(Path(corpus.replace("*", language)).read_text())
+        predictions = json.loads((tmp_path / "out" / language / "predictions.json").read_text())
+        official = metrics.score("squad", gold, predictions)
+        aware = metrics.score("language_aware", gold, predictions, language)
+        each = result["languages"][language]
+        assert each["questions"] == count == official["total"]
+        assert (each["exact_match"], each["f1"]) == (official["exact_match"], official["f1"])
+        assert each["language_aware"] == {"exact_match": aware["exact_match"], "f1": aware["f1"]}
+        n_best = json.loads((tmp_path / "out" / language / "nbest.json").read_text())
+        assert {key: found["n_best"][0]["text"] for key, found in n_best.items()} == predictions
+        assert max(len(found["n_best"]) for found in n_best.values()) == 5
+    assert result["average"]["f1"] == pytest.approx(fmean(each["f1"] for each in result["languages"].values()))
+    assert 0 < result["average"]["f1"] < 100
+    with (tmp_path / "out" / "scores.csv").open() as file:
+        assert [line["language"] for line in csv.DictReader(file)] == ["de", "en", "zh", "average (3)"]
+    for plot in ("scores.png", "by_length.png"):
+        assert (tmp_path / "out" / plot).read_bytes().startswith(b"\x89PNG")
+    assert "average (3)" in score.report(result, "language")
+
+
+def test_by_length(model, corpus, tmp_path):
+    files = corpus.replace("*", "en")
+    result = scored(model, tmp_path / "out", data_files=files, nr_concats=9, questions="all")
+    (each,) = result["languages"].values()
+    longer = scored(model, tmp_path / "longer", data_files=files, nr_concats=4)["languages"]["en"]["by_length"]
+    assert [(part["above"], part["to"], part["questions"]) for part in each["by_length"]] == [(256, 512, 18)]
+    assert [(part["above"], part["to"], part["questions"]) for part in longer] == [(0, 256, 18)]
+    assert each["by_length"][0]["f1"] == pytest.approx(each["f1"])
+    assert each["by_length"][0]["exact_match"] == pytest.approx(each["exact_match"])
+    header, line = score.report(result, "length").splitlines()
+    assert header.split()[0] == "language" and line.split()[:3] == ["en", "256", "512"]
+
+
+def test_a_run_that_was_cut_short_goes_on(model, corpus, tmp_path, monkeypatch):
+    whole = scored(model, tmp_path / "whole", data_files=corpus)
+    real, seen = score_run.predict, []
+
+    def predict(*args, **kwargs):
+        seen.append(len(args[2]))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(score_run, "predict", predict)
+    with pytest.raises(KeyboardInterrupt):
+        scored(model, tmp_path / "out", data_files=corpus)
+    held = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert list(held["languages"]) == ["de", "en"]
+    resumed = scored(model, tmp_path / "out", data_files=corpus)
+    assert seen == [12, 18, 6, 6]  # zh alone was read again
+    assert without_seconds(resumed) == without_seconds(whole)
+    again = scored(model, tmp_path / "out", data_files=corpus)
+    assert len(seen) == 4 and again == resumed
+    for language in ("de", "en", "zh"):
+        for name in ("predictions.json", "nbest.json"):
+            path = Path(language) / name
+            assert (tmp_path / "out" / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
+
+
+def test_two_processes_give_the_same(model, corpus, tmp_path):
+    more = {"data_files": corpus}
+    one = scored(model, tmp_path / "one", **more)
+    result = run(SCRIPT, words(model, tmp_path / "two", **more), config="multi_gpu.yaml")
+    assert result.returncode == 0, result.stderr
+    two = json.loads((tmp_path / "two" / "scores.json").read_text())
+    assert two["processes"] == 2 and one["processes"] == 1
+    assert without_seconds({**two, "processes": 1}) == without_seconds(one)
+    for language in ("de", "en", "zh"):
+        for name in ("predictions.json", "nbest.json"):
+            path = Path(language) / name
+            assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
+    assert result.stdout.count("average (3)") == 1
+
+
+class TestFolders:
+    def test_another_run(self, model, corpus, tmp_path):
+        files = corpus.replace("*", "zh")
+        scored(model, tmp_path / "out", data_files=files)
+        before = (tmp_path / "out" / "scores.json").read_bytes()
+        with pytest.raises(UserError, match=r"holds another run's scores \(n_best was 5, now 3\)"):
+            scored(model, tmp_path / "out", data_files=files, n_best=3)
+        assert (tmp_path / "out" / "scores.json").read_bytes() == before
+        scored(model, tmp_path / "out", data_files=files, n_best=3, overwrite_output_dir=True)
+        assert json.loads((tmp_path / "out" / "scores.json").read_text())["run"]["n_best"] == 3
+
+    def test_a_retrained_checkpoint_is_another_run(self, model, corpus, tmp_path):
+        files = corpus.replace("*", "zh")
+        (tmp_path / "model").mkdir()
+        for path in model.iterdir():
+            (tmp_path / "model" / path.name).write_bytes(path.read_bytes())
+        scored(tmp_path / "model", tmp_path / "out", data_files=files)
+        os.utime(tmp_path / "model" / "model.safetensors", (1, 1))
+        with pytest.raises(UserError, match="holds another run's scores"):
+            scored(tmp_path / "model", tmp_path / "out", data_files=files)
+
+    def test_what_is_not_ours_is_never_removed(self, model, corpus, tmp_path):
+        (tmp_path / "mine.txt").write_text("precious")
+        with pytest.raises(UserError, match="exists and is not empty"):
+            scored(model, tmp_path, data_files=corpus, overwrite_output_dir=True)
+        assert (tmp_path / "mine.txt").read_text() == "precious"
+
+    def test_a_scores_file_of_somebody_else(self, model, corpus, tmp_path):
+        (tmp_path / "scores.json").write_text("[1]")
+        with pytest.raises(UserError, match=r"is no file of score\.py"):
+            scored(model, tmp_path, data_files=corpus)
+
+
+class TestOtherMetrics:
+    def test_trivia_qa_by_question(self, model, shared_data, tmp_path):
+        result = scored(model, tmp_path, dataset="trivia_qa", data_dir=shared_data / "triviaqa", batch_size=64)
+        predictions = json.loads((tmp_path / "predictions.json").read_text())
+        gold = json.loads((shared_data / "triviaqa" / "qa" / "wikipedia-dev.json").read_text())
+        official = metrics.score("triviaqa", gold, predictions)
+        assert set(predictions) == {"tc_33", "tc_40"} and result["languages"]["en"]["questions"] == 2
+        assert result["languages"]["en"]["f1"] == official["f1"]
+        n_best = json.loads((tmp_path / "nbest.json").read_text())
+        best = max(
+            (key for key in n_best if key.startswith("tc_40")), key=lambda key: n_best[key]["n_best"][0]["score"]
+        )
+        assert predictions["tc_40"] == n_best[best]["n_best"][0]["text"]
+
+    def test_unanswerable_questions(self, model, tmp_path):
+        tree = qa_tiny.articles(2)
+        for article in tree["data"]:
+            article["paragraphs"][0]["qas"][0]["answers"] = []
+        path = tmp_path / "dev.json"
+        path.write_text(json.dumps(tree))
+        never = scored(model, tmp_path / "never", data_files=path, null_threshold=1e9)["languages"]["en"]
+        always = scored(model, tmp_path / "always", data_files=path, null_threshold=-1e9)["languages"]["en"]
+        assert (never["metric"], never["questions"], never["NoAns_total"]) == ("squad_v2", 12, 2)
+        assert (never["NoAns_f1"], always["NoAns_f1"], always["HasAns_f1"]) == (0, 100, 0)
+        assert never["best_f1"] == always["best_f1"] >= max(never["f1"], always["f1"])
+        assert set(json.loads((tmp_path / "always" / "predictions.json").read_text()).values()) == {""}
+
+    def test_threshold_tuned_by_finetune(self, model, tmp_path):
+        tree = qa_tiny.articles(1)
+        tree["data"][0]["paragraphs"][0]["qas"][0]["answers"] = []
+        (tmp_path / "dev.json").write_text(json.dumps(tree))
+        (tmp_path / "model").mkdir()
+        for path in model.iterdir():
+            (tmp_path / "model" / path.name).write_bytes(path.read_bytes())
+        (tmp_path / "model" / "eval_results.json").write_text('{"null_threshold": -1000000.0}')
+        result = scored(tmp_path / "model", tmp_path / "out", data_files=tmp_path / "dev.json")["languages"]["en"]
+        assert (result["null_threshold"], result["NoAns_f1"]) == (-1e6, 100)
+
+    def test_mlqa(self, model, shared_data, tmp_path):
+        result = scored(
+            model, tmp_path, dataset="mlqa", data_dir=shared_data / "mlqa", language="de", max_eval_samples=9
+        )
+        gold = json.loads((shared_data / "mlqa" / "dev-context-de-question-de.json").read_text())
+        predictions = json.loads((tmp_path / "predictions.json").read_text())
+        for article in gold["data"]:
+            for paragraph in article["paragraphs"]:
+                paragraph["qas"] = [qa for qa in paragraph["qas"] if qa["id"] in predictions]
+        assert result["languages"]["de"]["f1"] == metrics.score("mlqa", gold, predictions, "de")["f1"]
+        assert len(predictions) == 9
+
+
+def test_averages_as_xtreme_and_as_the_thesis():
+    names = ["ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh"]
+    same = {"exact_match": 10.0, "f1": 20.0}
+    languages = {name: {**same, "language_aware": dict(same)} for name in names}
+    languages["ro"] = {"exact_match": 22.0, "f1": 80.0, "language_aware": {"exact_match": 10.0, "f1": 32.0}}
+    result = averages(languages)
+    assert result["average"] == {
+        "languages": 12, "exact_match": 11.0, "f1": 25.0, "language_aware": {"exact_match": 10.0, "f1": 21.0}
+    }  # fmt: skip
+    assert result["average_without_ro"] == {"languages": 11, **same, "language_aware": same}
+    assert "average_without_ro" not in averages({name: languages[name] for name in names[:-1]})
+    pairs = averages({"de.de": languages["de"], "de.en": languages["ro"], "en": languages["en"]})
+    assert (pairs["average_same_language"]["languages"], pairs["average_cross_language"]["f1"]) == (2, 80.0)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("changed", "sentence"),
+        [
+            ({"max_length": 65}, "--max_length 65 is above the 64 tokens"),
+            ({"model_name_or_path": "/nowhere"}, "--model_name_or_path '/nowhere' cannot be loaded"),
+            ({"adapter": "/nowhere"}, "--adapter '/nowhere'"),
+            ({"data_files": "no.json"}, "--data_files 'no.json' is not a file"),
+            ({"dataset": "xquad", "split": "train", "data_files": None}, "no split 'train'"),
+            ({"dataset": "xquad", "language": "sv", "data_files": None}, "--language 'sv' is none of"),
+        ],
+    )
+    def test_one_sentence_and_nothing_written(self, model, corpus, tmp_path, changed, sentence):
+        changed = {"data_files": corpus, **changed}
+        with pytest.raises(UserError) as error:
+            scored(changed.pop("model_name_or_path", model), tmp_path / "out", **changed)
+        assert sentence in str(error.value)
+        assert not (tmp_path / "out" / "zh").exists()
+
+    def test_no_question_answering_head(self, corpus, tmp_path):
+        from transformers import AutoModelForMaskedLM, BertConfig
+
+        qa_tiny.tokenizer().save_pretrained(tmp_path / "mlm")
+        sizes = {**qa_tiny.SIZES, "vocab_size": 300, "max_position_embeddings": 64}
+        AutoModelForMaskedLM.from_config(BertConfig(**sizes)).save_pretrained(tmp_path / "mlm")
+        with pytest.raises(UserError, match="has no question-answering head: fine-tune it first"):
+            scored(tmp_path / "mlm", tmp_path / "out", data_files=corpus)
+
+    def test_at_the_command_line(self, model, tmp_path):
+        command = [sys.executable, SCRIPT, *words(model, tmp_path / "out", data_files="x", batch_size=0)]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == "error: --batch_size 0 is below 1: give a whole number from 1 up\n"
+        assert not (tmp_path / "out").exists()
