@@ -137,6 +137,8 @@ def _absolute(data_files: DataFiles | None) -> Any:
     if isinstance(data_files, Mapping):
         return {split: _absolute(files) for split, files in data_files.items()}
     if not isinstance(data_files, (str, Path)):
+        if not data_files:
+            raise UserError("data_files [] names no file: give one or more, or leave it out")
         return [_absolute(file) for file in data_files]
     if "://" in str(data_files):
         return str(data_files)

@@ -40,7 +40,12 @@ def long_tables(
     paragraphs, note = mend_spans(read_paragraphs(content, source), options.on_bad_span, source)
     if note:
         logger.warning(note)
-    yield from tables(concatenate(paragraphs, options), language)
+    table = None
+    for table in tables(concatenate(paragraphs, options), language):
+        yield table
+    if table is None:
+        # `datasets` would say no more than that a split "corresponds to no data".
+        raise CorpusError(f"{source} gives no row: {note or 'it holds no question, so give another file'}")
 
 
 def check_sha256(content: bytes, expected: str, source: str) -> None:
