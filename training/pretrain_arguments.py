@@ -23,6 +23,7 @@ DEFAULTS = {
     "logging_steps": 50,
     "eval_steps": 500,
     "save_steps": 500,
+    "logging_nan_inf_filter": False,  # else a run that diverged logs a loss of 0
     "output_dir": "runs/pretrain",
 }
 

@@ -119,10 +119,9 @@ def explain_full_disk(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        # safetensors and torch.save hide the number of the error in, or behind, their own exceptions.
-        causes = f"{error} {error.__context__}"
-        full = isinstance(error, OSError) and error.errno in FULL
-        if full or "os error 28" in causes or "No space left" in causes or "failed writing file" in causes:
+        # safetensors hides the number of the error in its message, and torch's writer of files hides it altogether.
+        known = isinstance(error, OSError) and error.errno in FULL
+        if known or any(sign in str(error) for sign in ("os error 28", "inline_container", "PytorchStreamWriter")):
             raise UserError(
                 f"the disk is full while saving {what}: the checkpoint before it is whole; free space and run the "
                 "same command again with --resume_from_checkpoint"
