@@ -319,11 +319,18 @@ class TestDistantSupervision:
 class TestHub:
     """By the data sets' present names on the Hub, through the real clients, against the loopback Hub."""
 
-    LOAD = (
-        "import json, sys; from training.qa_data import load_qa, metric_of; d = sys.argv[1]; "
-        "r = load_qa(d, sys.argv[2], **json.loads(sys.argv[3])); "
-        "print(json.dumps([len(r), r[0]['id'], sorted(set(r['language'])), len(set(r['context'])), metric_of(d, r)]))"
-    )
+    LOAD = """
+import json, sys
+from hub_datasets.cli import UserError
+from training.qa_data import load_qa, metric_of
+for dataset, split, arguments in json.loads(sys.argv[1]):
+    try:
+        rows = load_qa(dataset, split, **arguments)
+        languages, contexts = sorted(set(rows["language"])), len(set(rows["context"]))
+        print(json.dumps([len(rows), rows[0]["id"], languages, contexts, metric_of(dataset, rows)]))
+    except UserError as error:
+        print(json.dumps(str(error)))
+"""
 
     @pytest.fixture
     def hub(self, loopback_hub, monkeypatch):
@@ -350,9 +357,12 @@ class TestHub:
         rows.to_parquet(tmp_path / "rows.parquet")
         return (tmp_path / "rows.parquet").read_bytes()
 
-    def load(self, hub, tmp_path: Path, dataset: str, split: str, **arguments) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", self.LOAD, dataset, split, json.dumps(arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **hub.env(tmp_path)})
+    def load(self, hub, tmp_path: Path, *calls: tuple[str, str, dict]) -> list:
+        """What each call gives, in a fresh process with an empty cache: facts about its rows, or its sentence."""
+        command = [sys.executable, "-c", self.LOAD, json.dumps(calls)]
+        result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **hub.env(tmp_path)})
+        assert result.returncode == 0, result.stderr
+        return [json.loads(line) for line in result.stdout.splitlines()]
 
     def test_sources_by_name(self, hub, shared_data: Path, tmp_path: Path) -> None:
         german = load_qa("file", "train", data_files=str(shared_data / "xquad" / "xquad.de.json"))
@@ -360,23 +370,26 @@ class TestHub:
         self.put(hub, "rajpurkar/squad", {"plain_text/train.parquet": self.parquet(plain, tmp_path)})
         self.put(hub, "google/xquad", {"xquad.de/validation.parquet": self.parquet(plain, tmp_path)})
         first = german[0]["id"]
-        for dataset, split, arguments, expected in (
-            ("squad", "train", {}, [1190, first, ["en"], 240, "squad"]),
-            ("sq3", "train", {}, [240, first, ["en"], 80, "squad"]),
-            ("xq3", "validation", {"language": "de", "nr_concats": 24}, [240, first, ["de"], 10, "squad"]),
-            ("rajpurkar/squad", "train", {"language": "de", "nr_concats": 240}, [1190, first, ["de"], 1, "squad"]),
-        ):
-            result = self.load(hub, tmp_path, dataset, split, **arguments)
-            assert result.returncode == 0, result.stderr
-            assert json.loads(result.stdout) == expected
+        assert self.load(
+            hub,
+            tmp_path,
+            ("squad", "train", {}),
+            ("sq3", "train", {}),
+            ("xq3", "validation", {"language": "de", "nr_concats": 24}),
+            ("rajpurkar/squad", "train", {"language": "de", "nr_concats": 240}),
+        ) == [
+            [1190, first, ["en"], 240, "squad"],
+            [240, first, ["en"], 80, "squad"],
+            [240, first, ["de"], 10, "squad"],
+            [1190, first, ["de"], 1, "squad"],
+        ]
 
     def test_mlqa_by_the_hubs_parquet_copy(self, hub, shared_data: Path, tmp_path: Path) -> None:
         rows = load_qa("mlqa", "validation", data_dir=str(shared_data / "mlqa"), language="de")
         content = self.parquet(rows.remove_columns("language"), tmp_path)
         self.put(hub, "facebook/mlqa", {"mlqa.de.de/validation.parquet": content}, branch="refs/convert/parquet")
-        result = self.load(hub, tmp_path, "mlqa", "validation", language="de")
-        assert result.returncode == 0, result.stderr
-        assert json.loads(result.stdout) == [512, rows[0]["id"], ["de"], len(set(rows["context"])), "mlqa"]
+        (result,) = self.load(hub, tmp_path, ("mlqa", "validation", {"language": "de"}))
+        assert result == [512, rows[0]["id"], ["de"], len(set(rows["context"])), "mlqa"]
 
     def test_trivia_qa(self, hub, shared_data: Path, tmp_path: Path) -> None:
         official = load_qa("trivia_qa", "validation", data_dir=str(shared_data / "triviaqa"))
@@ -398,26 +411,25 @@ class TestHub:
                 record["entity_pages"][name].append(value)
         content = self.parquet(Dataset.from_list(list(records.values())), tmp_path)
         self.put(hub, "mandarjoshi/trivia_qa", {"rc.wikipedia/validation.parquet": content})
-        result = self.load(hub, tmp_path, "trivia_qa", "validation")
-        assert result.returncode == 0, result.stderr
-        assert json.loads(result.stdout) == [3, official[0]["id"], ["en"], 3, "triviaqa"]
+        (result,) = self.load(hub, tmp_path, ("trivia_qa", "validation", {}))
+        assert result == [3, official[0]["id"], ["en"], 3, "triviaqa"]
 
     def test_a_published_long_data_set_joins_by_its_own_rules(self, hub, shared_data: Path, tmp_path: Path) -> None:
         sources = (shared_data / "xquad").glob("*.json")
         operations = [CommitOperationAdd(f"data/{path.name}", path.read_bytes()) for path in sources]
         hub.api().create_repo("org/xquad_long", repo_type="dataset")
         hub.api().create_commit("org/xquad_long", operations, commit_message="sources", repo_type="dataset")
-        result = self.load(hub, tmp_path, "org/xquad_long", "validation", language="de,el", nr_concats=12)
-        assert result.returncode == 0, result.stderr
-        assert json.loads(result.stdout)[1:] == ["56beb4343aeaaa14008c925b", ["de", "el"], 2 * 240 // 12, "squad"]
+        (result,) = self.load(hub, tmp_path, ("org/xquad_long", "validation", {"language": "de,el", "nr_concats": 12}))
+        assert result == [480, "56beb4343aeaaa14008c925b", ["de", "el"], 2 * 240 // 12, "squad"]
 
     def test_what_is_wrong_is_one_sentence(self, hub, tmp_path: Path) -> None:
         wrong = Dataset.from_dict({"id": ["1"], "text": ["c"]})
         self.put(hub, "org/other", {"default/train.parquet": self.parquet(wrong, tmp_path)})
-        for dataset, arguments, sentence in (
-            ("org/other", {}, "'org/other' has no column 'context' (it has id, text)"),
-            ("org/nowhere", {}, "data set 'org/nowhere' cannot be loaded from the Hub"),
-            ("org/other", {"config": "fi"}, "data set 'org/other' cannot be loaded from the Hub"),
-        ):
-            result = self.load(hub, tmp_path, dataset, "train", **arguments)
-            assert f"UserError: {sentence}" in result.stderr or f"UserError: --dataset {sentence}" in result.stderr
+        calls = [("org/other", {}), ("org/nowhere", {}), ("org/other", {"config": "fi"})]
+        no_column, no_repository, no_configuration = self.load(
+            hub, tmp_path, *((dataset, "train", arguments) for dataset, arguments in calls)
+        )
+        assert no_column.startswith("'org/other' has no column 'context' (it has id, text)")
+        assert no_repository.startswith("data set 'org/nowhere' cannot be loaded from the Hub")
+        assert no_configuration.startswith("data set 'org/other' cannot be loaded from the Hub (BuilderConfig 'fi'")
+        assert all("\n" not in sentence for sentence in (no_column, no_repository, no_configuration))
