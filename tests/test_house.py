@@ -127,6 +127,55 @@ def test_every_command_stands_in_the_documentation(path):
     assert name in text or str(path.relative_to(ROOT)) in text, f"{name} is described nowhere"
 
 
+# Stands in for docker: runs what `compose exec repl` is given in the working folder, as the container would in its own.
+DOCKER = """#!/bin/bash
+[ "$1 $2" = "compose exec" ] || { echo "docker $*"; exit 0; }
+shift 2
+[ "$1" = --env ] && { export "$2"; shift 2; }
+[ "$1" = repl ] && shift
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("run", "printed", "status"),
+    [("echo 'two  words' | tr o 0", "tw0  w0rds\n", 0), ('echo "$HOME" | grep -c "^/"', "1\n", 0), ("exit 3", "", 3)],
+)
+def test_make_repl_keeps_quotes_status_and_log(run, printed, status, tmp_path):
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    (tmp_path / "logs").mkdir()
+    done = subprocess.run(
+        [
+            "make",
+            "--no-print-directory",
+            "--file",
+            ROOT / "Makefile",
+            "repl",
+            "LAUNCH=",
+            f"run={run.replace('$', '$$')}",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == printed
+    assert (done.returncode == 0) == (status == 0), done.stderr
+    assert (tmp_path / "logs" / "repl.log").read_text() == printed
+
+
+def test_the_container_takes_its_settings_from_the_template():
+    import yaml
+
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["repl"]
+    template = (ROOT / ".env.template").read_text(encoding="utf-8")
+    offered = set(re.findall(r"^(\w+)=", template, flags=re.MULTILINE))
+    assert offered == set(re.findall(r"\$\{(\w+):-", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
+    arguments = set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(service["build"]["args"]) <= arguments
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_container_builds_and_runs():
