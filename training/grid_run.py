@@ -68,7 +68,8 @@ def run_plan(plan: Plan, output_dir: Path, launcher: list[str]) -> list[str]:
             print(f"[{number}/{len(missing)}] {step.title}", file=sys.stderr)
             started = time.time()
             log = output_dir / "logs" / (str(step.folder.relative_to(output_dir)).replace(os.sep, "_") + ".log")
-            words = [*launcher, *step.arguments(_this_time(step))]
+            entry_point, *flags = step.arguments(_this_time(step))
+            words = [*launcher, str(ROOT / entry_point), *flags]  # whatever folder the user is in
             code = _run(words, log, lock)
             if code != 0:
                 troubles.append(f"{step.title}: ended with status {code}, see {log}")
@@ -117,7 +118,7 @@ def _run(words: list[str], log: Path, lock: int) -> int:
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # Its own session, so that the launcher's children can be ended together with it.
     process = subprocess.Popen(
-        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(lock,), start_new_session=True
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(lock,), start_new_session=True
     )
     try:
         assert process.stdout is not None

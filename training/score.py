@@ -61,11 +61,13 @@ def make_parser() -> argparse.ArgumentParser:
 def main() -> None:
     args = make_parser().parse_args()
     _check(args)
+    import torch
     from accelerate import PartialState
 
     from training.score_run import score_checkpoint
 
-    state = PartialState(cpu=args.use_cpu)
+    # Without an accelerator the processes of a launch meet only when told that they are on CPUs.
+    state = PartialState(cpu=args.use_cpu or not torch.accelerator.is_available())
     scores = score_checkpoint(args, state)
     if state.is_main_process:
         print(report(scores, args.by))

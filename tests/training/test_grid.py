@@ -176,7 +176,7 @@ class TestRunning:
         launcher, calls = stand_in
         plan = thesis(tmp_path / "grid", **self.WANT)
         assert run_plan(plan, tmp_path / "grid", launcher) == []
-        assert [call[0] for call in calls()] == [step.entry_point for step in plan.steps]
+        assert [call[0] for call in calls()] == [str(ROOT / step.entry_point) for step in plan.steps]
         assert all(is_done(step) for step in plan.steps)
         done = json.loads((plan.steps[0].folder / "done.json").read_text())
         assert done["command"][2:] == calls()[0] and done["seconds"] >= 0
@@ -348,3 +348,10 @@ class TestCommand:
 
 def test_slug() -> None:
     assert [slug(label) for label in ("SQ3 (512)", "XLM-R", "Sample x3")] == ["sq3-512", "xlm-r", "sample-x3"]
+
+
+def test_the_documentation_has_a_command_for_every_cell() -> None:
+    page = (ROOT / "docs" / "finetuning.md").read_text(encoding="utf-8")
+    commands = re.findall(r"`python training/grid\.py --run --model (\S+) --dataset \"?([^\"`]+)\"?`", page)
+    cells = {(score.model, score.column) for score in thesis().scores}
+    assert sorted(commands) == sorted(cells)

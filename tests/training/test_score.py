@@ -135,7 +135,7 @@ def test_a_run_that_was_cut_short_goes_on(model, corpus, tmp_path, monkeypatch):
 def test_two_processes_give_the_same(model, corpus, tmp_path):
     more = {"data_files": corpus}
     one = scored(model, tmp_path / "one", **more)
-    result = run(SCRIPT, words(model, tmp_path / "two", **more), config="multi_gpu.yaml")
+    result = run(SCRIPT, words(model, tmp_path / "two", use_cpu=None, **more), config="multi_gpu.yaml")
     assert result.returncode == 0, result.stderr
     two = json.loads((tmp_path / "two" / "scores.json").read_text())
     assert two["processes"] == 2 and one["processes"] == 1
