@@ -1,0 +1,99 @@
+"""Does length pay? F1 on XQ3 as documents grow from 1 paragraph to 24, for several ways of reading them.
+
+    python -m benchmarks.length_curve --data_dir ../shared/data/xquad --language en \\
+        --reader "512 with stride=runs/short" --reader "4,096=runs/long" --output docs/length_curve
+
+A reader is a label, a checkpoint or adapter, and, after `@`, the window's tokens (`cut=runs/long@512`). Each point is a
+run of training/score.py (questions: first, SQuAD's official metric); points that are there already are not run again,
+so that the curve can be made over several sittings. Writes OUTPUT.json, OUTPUT.png and prints the table.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hub_datasets.cli import UserError, run
+from hub_datasets.files import write_atomically
+
+PARAGRAPHS = (1, 3, 6, 12, 24)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="F1 on XQ3 by the number of paragraphs, for several ways of reading.",
+        epilog='example: python -m benchmarks.length_curve --data_dir ../shared/data/xquad --reader "4,096=runs/long"',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--reader", action="append", required=True, help="LABEL=CHECKPOINT[@MAX_LENGTH]; may be repeated"
+    )
+    parser.add_argument("--data_dir", required=True, help="folder of XQuAD's official files")
+    parser.add_argument("--language", default="en", help="languages, with commas; the curve is their average")
+    parser.add_argument("--nr_concats", type=int, nargs="+", default=list(PARAGRAPHS), help="paragraphs a document")
+    parser.add_argument("--max_eval_samples", type=int, help="questions a language and point (default: all 240)")
+    parser.add_argument("--runs", default="runs/length_curve", help="folder that keeps the points")
+    parser.add_argument("--output", default="docs/length_curve", help="path of the JSON and the plot, without ending")
+    parser.add_argument("--bf16", action="store_true", help="read under bfloat16 autocast")
+    return parser
+
+
+def parse_reader(text: str) -> tuple[str, str, str | None]:
+    """(label, checkpoint, window) of `LABEL=CHECKPOINT[@MAX_LENGTH]`."""
+    label, _, rest = text.partition("=")
+    checkpoint, _, window = rest.partition("@")
+    if not (label and checkpoint) or (window and not window.isdigit()):
+        raise UserError(f"--reader {text!r} is not LABEL=CHECKPOINT or LABEL=CHECKPOINT@MAX_LENGTH")
+    return label, checkpoint, window or None
+
+
+def score_point(
+    args: argparse.Namespace, label: str, checkpoint: str, window: str | None, count: int
+) -> dict[str, Any]:
+    """scores.json of one reader at one length, run unless it is there and whole."""
+    folder = Path(args.runs) / label.replace(" ", "_").replace("/", "_") / str(count)
+    words = ["--model_name_or_path", checkpoint, "--dataset", "xq3", "--data_dir", args.data_dir,
+             "--language", args.language, "--nr_concats", str(count), "--questions", "first",
+             "--output_dir", str(folder)]  # fmt: skip
+    words += ["--max_length", window] if window else []
+    words += ["--max_eval_samples", str(args.max_eval_samples)] if args.max_eval_samples else []
+    words += ["--bf16"] if args.bf16 else []
+    subprocess.run([sys.executable, "training/score.py", *words], check=True, stdout=subprocess.DEVNULL)
+    return json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    from training import plots, tables
+
+    args = make_parser().parse_args()
+    curves = []
+    for label, checkpoint, window in map(parse_reader, args.reader):
+        points = []
+        for count in args.nr_concats:
+            scores = score_point(args, label, checkpoint, window, count)
+            languages = {
+                name: {m: each[m] for m in ("exact_match", "f1")} for name, each in scores["languages"].items()
+            }
+            average = {m: scores["average"][m] for m in ("exact_match", "f1")}
+            points.append({"paragraphs": count, **average, "languages": languages})
+            print(f"{label}, {count} paragraphs: F1 {average['f1']:.1f}", file=sys.stderr)
+        curves.append({"reader": label, "checkpoint": Path(checkpoint).name, "max_length": window, "points": points})
+    result = {
+        "language": args.language,
+        "questions": args.max_eval_samples or 240,
+        "bf16": args.bf16,
+        "machine": {"processor": platform.processor() or platform.machine(), "python": platform.python_version()},
+        "curves": curves,
+    }
+    write_atomically(f"{args.output}.json", json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+    series = {c["reader"]: ([p["paragraphs"] for p in c["points"]], [p["f1"] for p in c["points"]]) for c in curves}
+    plots.lines(Path(f"{args.output}.png"), f"XQ3, {args.language}", "paragraphs a document", series, "F1")
+    header = ["paragraphs", *(str(count) for count in args.nr_concats)]
+    print(tables.aligned(header, [[c["reader"], *(p["f1"] for p in c["points"])] for c in curves]))
+
+
+if __name__ == "__main__":
+    run(main)
