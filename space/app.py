@@ -228,6 +228,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=port, help="port to listen on")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     reader = load_reader(os.environ.get("SPACE_MODEL") or None)
     logger.info("model %s, windows of %d tokens, %d characters at most", reader.name, reader.max_length, MAX_CHARACTERS)
     build_page(reader).launch(server_name=arguments.host, server_port=arguments.port, **launch_options())
