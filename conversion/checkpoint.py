@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pickle
+import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -211,8 +212,10 @@ def cast(output: Output, dtype: str) -> Output:
     return Output(dtype, output.shape, pieces)
 
 
-def write_safetensors(path: Path, outputs: Mapping[str, Output], progress: Callable[[int], object]) -> None:
-    """Write one safetensors file; `progress` is called with the number of bytes of each piece."""
+def write_safetensors(path: Path, outputs: Mapping[str, Output]) -> None:
+    """Write one safetensors file, with a progress bar where it takes more than two seconds."""
+    from tqdm import tqdm
+
     header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
     names = sorted(outputs, key=lambda name: (-ITEM_BYTES[outputs[name].dtype], name))  # keeps every tensor aligned
     at = 0
@@ -223,20 +226,22 @@ def write_safetensors(path: Path, outputs: Mapping[str, Output], progress: Calla
         at = stop
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
-    with path.open("wb", buffering=0) as file:
-        file.write(len(encoded).to_bytes(8, "little") + encoded)
+    with (
+        path.open("wb", buffering=0) as file,
+        tqdm(total=at, unit="B", unit_scale=True, desc="writing", file=sys.stderr, delay=2) as bar,
+    ):
+        _write_all(file, len(encoded).to_bytes(8, "little") + encoded)
         for name in names:
             written = 0
             for piece in outputs[name].pieces():
-                written += _write_all(file, piece, progress)
+                _write_all(file, piece)
+                written += len(piece)
+                bar.update(len(piece))
             if written != outputs[name].nbytes:
                 raise RuntimeError(f"{name}: {written} bytes written, {outputs[name].nbytes} announced")
 
 
-def _write_all(file, piece: bytes | memoryview, progress: Callable[[int], object]) -> int:
+def _write_all(file, piece: bytes | memoryview) -> None:
     view = memoryview(piece)
     while view.nbytes:
-        count = file.write(view)  # an unbuffered file may take a part
-        view = view[count:]
-        progress(count)
-    return len(piece)
+        view = view[file.write(view) :]  # an unbuffered file may take a part

@@ -17,7 +17,8 @@ from typing import Any
 from hub_datasets.cli import UserError, run
 from hub_datasets.files import atomic_folder, check_output_dir
 
-from .checkpoint import Output, cast, write_safetensors
+from .card import write_card
+from .checkpoint import cast, write_safetensors
 from .families import map_names
 from .legacy import describe
 from .plan import (
@@ -30,7 +31,8 @@ from .plan import (
     position_table,
     source_offset,
 )
-from .source import open_source, public_name
+from .publish import check_model_id, publish
+from .source import card_facts, open_source, public_name
 from .verify import verify as prove
 
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
@@ -46,6 +48,7 @@ def convert(
     dtype: str | None = None,
     overwrite: bool = False,
     verify: bool = True,
+    hub_model_id: str | None = None,
 ) -> Path:
     """Write the long form of an encoder checkpoint to `output_dir`, whole or not at all.
 
@@ -57,6 +60,7 @@ def convert(
         revision: branch, tag or commit of a Hub id.
         dtype: "float32", "float16" or "bfloat16"; by default the source's.
         verify: prove the result against its source (conversion/verify.py) before it appears.
+        hub_model_id: the name that the model card gives (the folder's, by default); conversion.publish pushes.
 
     Returns:
         `output_dir` as a path.
@@ -73,7 +77,8 @@ def convert(
     mapping = map_names(tensors, source.config)
     tokenizer = source.tokenizer()
     first = source_offset(source.config)
-    check_max_pos(max_pos, windows, tensors[mapping.names[position_table(mapping)]].shape[0] - first)
+    source_length = tensors[mapping.names[position_table(mapping)]].shape[0] - first
+    check_max_pos(max_pos, windows, source_length)
 
     outputs = plan_tensors(tensors, mapping, source.config, tokenizer.pad_token_id, max_pos)
     config = longformer_config(source.config, tokenizer, mapping, outputs, windows, max_pos, dtype)
@@ -83,7 +88,7 @@ def convert(
     notes = mapping.notes + (describe(tensors, first) if mapping.has_global else [])
 
     with atomic_folder(target, overwrite) as folder:
-        _write_weights(folder / "model.safetensors", outputs)
+        write_safetensors(folder / "model.safetensors", outputs)
         config.save_pretrained(folder)
         save_tokenizer(tokenizer, folder, max_pos)
         proof = prove(source, folder, name=public_name(source)) if verify else None
@@ -95,24 +100,20 @@ def convert(
             "max_pos": max_pos,
             "attention_window": windows,
             "dtype": config.to_dict()["dtype"],
+            "cast": dtype is not None,
+            "source_length": source_length,
+            "old_long": mapping.has_global,
             "tensors": len(outputs),
             "notes": notes,
             "proof": proof and proof.to_dict(),
         }
         (folder / "conversion_report.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_card(folder, hub_model_id or target.resolve().name, record, proof, card_facts(source))
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if proof:
         print(proof.table(), file=sys.stderr)
     return target
-
-
-def _write_weights(path: Path, outputs: dict[str, Output]) -> None:
-    from tqdm import tqdm
-
-    total = sum(output.nbytes for output in outputs.values())
-    with tqdm(total=total, unit="B", unit_scale=True, desc="writing", file=sys.stderr, delay=2) as bar:
-        write_safetensors(path, outputs, bar.update)
 
 
 def save_tokenizer(tokenizer: Any, folder: Path, max_pos: int) -> None:
@@ -147,11 +148,18 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Any:
     parser.add_argument("--dtype", choices=tuple(DTYPES), help="type of the written weights (default: the source's)")
     parser.add_argument("--overwrite_output_dir", action="store_true", help="replace an existing folder at the end")
     parser.add_argument("--no_verify", action="store_true", help="skip the proof that the result equals its source")
+    parser.add_argument("--push_to_hub", action="store_true", help="push the folder in one commit when it is done")
+    parser.add_argument("--hub_model_id", help="org/name, for --push_to_hub and the model card")
+    parser.add_argument("--private", action="store_true", help="of a repository that the push creates")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
     arguments = parse_arguments()
+    if arguments.push_to_hub and not arguments.hub_model_id:
+        raise UserError("--push_to_hub needs --hub_model_id: give org/name")
+    if arguments.hub_model_id:
+        check_model_id(arguments.hub_model_id)
     folder = convert(
         arguments.model_name_or_path,
         arguments.output_dir,
@@ -161,8 +169,12 @@ def main() -> None:
         dtype=arguments.dtype,
         overwrite=arguments.overwrite_output_dir,
         verify=not arguments.no_verify,
+        hub_model_id=arguments.hub_model_id,
     )
     print(folder)
+    if arguments.push_to_hub:
+        url = publish(folder, arguments.hub_model_id, private=arguments.private)
+        print(url or f"{arguments.hub_model_id} holds these files already")
 
 
 if __name__ == "__main__":

@@ -12,13 +12,15 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub_datasets.cli import UserError, run
 from hub_datasets.files import atomic_folder
+
+from .checkpoint import Output, write_safetensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,15 +142,19 @@ def _checked(package: str, file: str, sha256: str) -> Path:
 
 
 def _write(folder: Path, weights: Path, tokenizer: Path) -> None:
-    from safetensors.numpy import save_file
     from transformers import XLMRobertaTokenizer
 
     config, tensors = read_weights(weights)
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    outputs = {name: Output("F32", array.shape, _bytes_of(array)) for name, array in tensors.items()}
+    write_safetensors(folder / "model.safetensors", outputs)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     # Named outright: without a class AutoTokenizer would take another model's, with wrong ids and no error.
     XLMRobertaTokenizer.from_pretrained(tokenizer.parent, model_max_length=512).save_pretrained(folder)
+
+
+def _bytes_of(array: "np.ndarray") -> Callable[[], list[memoryview]]:
+    return lambda: [array.reshape(-1).view("u1").data]
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, "np.ndarray"]]:

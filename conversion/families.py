@@ -175,7 +175,7 @@ def map_names(names: Iterable[str], config: Any) -> Mapping:
     _refuse_unknown(given, table | needless, config.model_type)
     missing = sorted(name for name in encoder if name not in given)
     if missing:
-        raise UserError(f"the source lacks {len(missing)} tensors of a {config.model_type} encoder: {_few(missing)}")
+        raise UserError(f"the source lacks tensors of a {config.model_type} encoder: {_few(missing)}")
     dropped = sorted(name for name in given if not table.get(name) and name not in BUFFERS)
     if dropped:
         notes.append(f"dropped, Longformer has no place for them: {', '.join(dropped)}")
@@ -230,7 +230,7 @@ def _refuse_unknown(given: dict[str, str], known: Names, model_type: str) -> Non
     unknown = sorted(original for name, original in given.items() if name not in known)
     if unknown:
         raise UserError(
-            f"the source holds {len(unknown)} tensors that are not in the table of {model_type!r}"
+            f"the source holds tensors that are not in the table of {model_type!r}"
             f" (conversion/families.py): {_few(unknown)}; check that config.json belongs to this file"
         )
 

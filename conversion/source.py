@@ -37,6 +37,11 @@ class Source:
                 f"no tokenizer could be loaded from {self.name!r} ({_one_line(error)}): put the tokenizer's files"
                 " beside config.json"
             ) from error
+        if len(tokenizer) <= len(set(tokenizer.all_special_ids)) + 4:
+            # Without files some classes come up with nothing but special tokens, and without a word.
+            raise UserError(
+                f"the tokenizer of {self.name!r} has no vocabulary: put the tokenizer's files beside config.json"
+            )
         if tokenizer.pad_token_id is None:
             raise UserError(f"the tokenizer of {self.name!r} has no padding token: set pad_token and save it again")
         return tokenizer
@@ -121,20 +126,19 @@ def public_name(source: Source) -> str:
 
 
 def card_facts(source: Source) -> dict[str, Any]:
-    """Licence and languages from the source's README.md; the base model by its Hub name."""
-    from huggingface_hub import ModelCardData, metadata_load
-
-    from .embedded import HUB_EQUIVALENT
+    """Licence and languages from the source's README.md, and its Hub name as the base model; None what is unknown."""
+    import yaml
+    from huggingface_hub import metadata_load
 
     readme = source.folder / "README.md"
-    known = (metadata_load(readme) if readme.is_file() else None) or {}
-    data = ModelCardData(ignore_metadata_errors=True, **known).to_dict()
-    base = HUB_EQUIVALENT if source.name == NAME else source.name
-    if not source.revision and source.name != NAME:
-        base = data.get("base_model")  # a path on this machine says nothing to others
-    return {key: data.get(key) for key in ("license", "license_name", "license_link", "language")} | {
-        "base_model": base
-    }
+    try:
+        known = (metadata_load(readme) if readme.is_file() else None) or {}
+    except (yaml.YAMLError, ValueError):  # a broken header says nothing; the new card tells what is missing
+        known = {}
+    facts = {key: known.get(key) for key in ("license", "license_name", "license_link", "language", "base_model")}
+    if source.revision:
+        facts["base_model"] = source.name
+    return facts
 
 
 def _one_line(error: Exception) -> str:

@@ -204,6 +204,8 @@ def _plan_runs(source: Source, config: Any, old_long: bool, small_runs: bool) ->
     import torch
 
     generator = torch.Generator().manual_seed(0)
+    words = torch.arange(config.vocab_size)
+    words = words[(words != config.pad_token_id) & (words != source.config.pad_token_id)]  # either may mean padding
     first = config.pad_token_id + 1
     length = config.max_position_embeddings - first
     read_by_source = source.config.max_position_embeddings - source_offset(source.config)
@@ -212,8 +214,7 @@ def _plan_runs(source: Source, config: Any, old_long: bool, small_runs: bool) ->
     def planned(title: str, lengths: list[int], window: int | None, every: int, wrap: bool = False) -> dict[str, Any]:
         ids = torch.full((len(lengths), max(lengths)), config.pad_token_id)
         for row, count in enumerate(lengths):
-            tokens = torch.randint(0, config.vocab_size - 1, (count,), generator=generator)
-            ids[row, :count] = tokens + (tokens >= config.pad_token_id)  # any id but padding
+            ids[row, :count] = words[torch.randint(0, len(words), (count,), generator=generator)]
         inputs = {"input_ids": ids, "attention_mask": (ids != config.pad_token_id).long()}
         mask = torch.zeros_like(ids)
         if every:
@@ -231,7 +232,7 @@ def _plan_runs(source: Source, config: Any, old_long: bool, small_runs: bool) ->
         text = f"{lengths[0]} to {longest} tokens, padded"
         runs += [planned(text, lengths, None, 0), planned(f"{text}, every 7th global", lengths[1:] or lengths, None, 7)]
     if old_long:
-        beyond = min(length, max(LONGEST_RUN, 2 * max(config.attention_window)))
+        beyond = min(read_by_source, max(LONGEST_RUN, 2 * max(config.attention_window)))
         return [*runs, planned(f"{beyond} tokens, every 97th global", [beyond], None, 97)]
     runs.append(planned(f"{read_by_source} tokens, window widened", [read_by_source], 2 * read_by_source, 0))
     beyond = min(length, read_by_source * 5 // 4, LONGEST_RUN)
