@@ -60,16 +60,17 @@ def measure(lengths: list[int], repeats: int) -> list[dict[str, Any]]:
     text = examples()["English, a book"].text
     loaded = readers()
     rows = []
-    with tqdm(total=len(lengths) * (repeats + 1), unit="round", leave=False) as bar:
+    for reader in loaded.values():  # warm up
+        timed(reader, document_of(reader, lengths[0], text))
+    with tqdm(total=len(lengths) * repeats, unit="round", leave=False) as bar:
         for length in lengths:
             document = document_of(next(iter(loaded.values())), length, text)
             seconds: dict[str, list[float]] = {label: [] for label in loaded}
             windows = {}
-            for repeat in range(repeats + 1):
+            for _ in range(repeats):
                 for label, reader in loaded.items():
                     elapsed, windows[label] = timed(reader, document)
-                    if repeat:  # the first round warms up
-                        seconds[label].append(elapsed)
+                    seconds[label].append(elapsed)
                 bar.update()
             for label, values in seconds.items():
                 rows.append(
@@ -94,7 +95,7 @@ def main() -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--lengths", default="1024,4096,16384,65536", help="tokens of the documents, with commas")
-    parser.add_argument("--repeats", type=int, default=3, help="timed rounds a length, after one to warm up")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds a length")
     parser.add_argument("--output", type=Path, default=Path("docs/reader.json"), help="where the figures go")
     arguments = parser.parse_args()
     import torch
