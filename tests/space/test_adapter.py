@@ -1,4 +1,4 @@
-"""The model that the project ships answers: in its languages, across them, in long documents, and not where it cannot."""
+"""The model that the project ships: its languages, questions across them, long documents, and "not answered here"."""
 
 import pytest
 
@@ -100,3 +100,23 @@ def test_documents_longer_than_a_window_are_answered_right(adapter_reader, share
     assert len(predictions) >= 20
     figures = score("squad", rows, predictions)
     assert figures["f1"] > 45, figures
+
+
+@pytest.mark.slow
+def test_in_the_browser_a_german_question_marks_swedish_words(adapter_reader, browser):
+    from space.app import build_page, launch_options
+
+    page = build_page(adapter_reader)
+    _, url, _ = page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, **launch_options())
+    try:
+        tab = browser.new_page()
+        tab.goto(url)
+        tab.get_by_label("Svenska", exact=True).check(force=True)
+        tab.wait_for_selector("#questions:visible")
+        tab.get_by_label("Question", exact=True).fill("Wie viele Soldaten haben den Kanal gegraben?")
+        tab.click("#ask")
+        tab.wait_for_selector("#answer-1", timeout=60_000)
+        assert "58 000" in tab.locator("#answer-1").text_content()
+        tab.close()
+    finally:
+        page.close()
