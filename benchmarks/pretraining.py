@@ -41,6 +41,8 @@ def main() -> None:
     figures = step(args) if args.mode == "step" else corpus(args)
     setting = {"cpu": _cpu(), "threads": args.threads, **{k: getattr(args, k) for k in ("layers", "length")}}
     kept = json.loads(args.output.read_text()) if args.output.exists() else {}
+    if args.mode == "corpus":  # a large one may be measured by itself
+        figures = {**kept.get("corpus", {}).get("figures", {}), **figures}
     kept[args.mode] = {"setting": setting, "vocab_size": args.vocab_size, "figures": figures}
     write_atomically(args.output, json.dumps(kept, indent=2) + "\n")
 

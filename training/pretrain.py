@@ -41,22 +41,25 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
 
     from training.mlm import Masker
     from training.mlm_trainer import MlmTrainer, freeze_global_projections
-    from training.pretrain_model import load_model
+    from training.pretrain_model import load_model, load_tokenizer
     from training.pretrain_report import publish, report
-    from training.pretrain_text import load_text
+    from training.pretrain_text import open_text, pack_text
     from training.resume import MarkCheckpoints, identity, prepare_output_dir
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     arguments.check(training_args)
+    sources = open_text(arguments, training_args)
+    tokenizer = load_tokenizer(arguments)
+    masker = Masker(tokenizer, training_args.seed, arguments.mlm_probability)
     this_run = identity(training_args, entry_point="pretrain", **asdict(arguments))
     checkpoint = prepare_output_dir(training_args, this_run, arguments.overwrite_output_dir)
     push, training_args.push_to_hub = training_args.push_to_hub, False  # one commit at the end instead
     training_args.remove_unused_columns = False
 
+    train_text, eval_text = pack_text(arguments, training_args, tokenizer, *sources)
     set_seed(training_args.seed)
     model, tokenizer = load_model(arguments, training_args)
     freeze_global_projections(model)
-    train_text, eval_text = load_text(arguments, training_args, tokenizer)
     if eval_text is None:
         training_args.eval_strategy, training_args.do_eval = "no", False
     training_args.eval_on_start = training_args.do_eval and checkpoint is None
@@ -64,7 +67,7 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     trainer = MlmTrainer(
         model,
         training_args,
-        data_collator=Masker(tokenizer, training_args.seed, arguments.mlm_probability),
+        data_collator=masker,
         train_dataset=train_text,
         eval_dataset=eval_text,
         processing_class=tokenizer,

@@ -17,26 +17,33 @@ from .pretrain_arguments import PretrainArguments
 logger = logging.getLogger(__name__)
 
 
-def load_model(arguments: PretrainArguments, training_args: Any) -> tuple[LongformerForMaskedLM, Any]:
-    """(model in float32, tokenizer); raises UserError where model, tokenizer and --max_pos do not fit together."""
+def load_tokenizer(arguments: PretrainArguments) -> Any:
+    """The source's tokenizer; raises UserError where it, the model and --max_pos do not fit together."""
     source, revision = resolve(arguments.model_name_or_path), arguments.revision or "main"
     config = AutoConfig.from_pretrained(source, revision=revision)
-    if config.model_type != "longformer":
-        source, revision = str(_convert(source, arguments, training_args)), "main"
-        config = AutoConfig.from_pretrained(source)
     tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-    positions = config.max_position_embeddings - config.pad_token_id - 1
-    if arguments.max_pos > positions:
-        raise UserError(
-            f"--max_pos {arguments.max_pos} is longer than the {positions} positions of "
-            f"{arguments.model_name_or_path!r}: give at most {positions}, or convert the model to more"
-        )
+    if config.model_type == "longformer":
+        positions = config.max_position_embeddings - config.pad_token_id - 1
+        if arguments.max_pos > positions:
+            raise UserError(
+                f"--max_pos {arguments.max_pos} is longer than the {positions} positions of "
+                f"{arguments.model_name_or_path!r}: give at most {positions}, or convert the model to more"
+            )
     if len(tokenizer) > config.vocab_size:
         raise UserError(
             f"the tokenizer of {arguments.model_name_or_path!r} has {len(tokenizer)} tokens and its model only "
             f"{config.vocab_size} embeddings: they do not belong together"
         )
+    return tokenizer
+
+
+def load_model(arguments: PretrainArguments, training_args: Any) -> tuple[LongformerForMaskedLM, Any]:
+    """(model in float32, its tokenizer), converted first if it is no Longformer."""
+    source, revision = resolve(arguments.model_name_or_path), arguments.revision or "main"
+    if AutoConfig.from_pretrained(source, revision=revision).model_type != "longformer":
+        source, revision = str(_convert(source, arguments, training_args)), "main"
     model = LongformerForMaskedLM.from_pretrained(source, revision=revision, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
     return (use_fast_attention(model) if arguments.fast_attention else model), tokenizer
 
 

@@ -10,24 +10,35 @@ from .text_data import PackedText, StreamedText, pack
 from .text_source import TextFile, TextRows, TextSource, TextTable
 
 
-def load_text(
-    arguments: PretrainArguments, training_args: Any, tokenizer: Any
-) -> tuple[PackedText | StreamedText | None, PackedText | None]:
-    """(text to train on, text to score), None where a part is not asked for or, to score, not given."""
-    # The evaluation text first: it is short, so that its faults show before hours of packing.
+def open_text(arguments: PretrainArguments, training_args: Any) -> tuple[TextSource | None, TextSource | None]:
+    """(text to train on, text to score), None where a part is not asked for or, to score, not given.
+
+    Raises UserError for a text that is missing, empty or binary, before anything is loaded.
+    """
     scored = _validation_source(arguments) if training_args.do_eval else None
-    source = _train_source(arguments) if training_args.do_train else None
+    return (_train_source(arguments) if training_args.do_train else None), scored
+
+
+def pack_text(
+    arguments: PretrainArguments,
+    training_args: Any,
+    tokenizer: Any,
+    train: TextSource | None,
+    scored: TextSource | None,
+) -> tuple[PackedText | StreamedText | None, PackedText | None]:
+    """Both texts as sequences; the one to score first, for it is short, and its faults show before hours of packing."""
     eval_text = None
+    train_text: PackedText | StreamedText | None = None
     if scored is not None:
         folder = _packed_dir(arguments, "validation")
         eval_text = pack(scored, tokenizer, arguments.max_pos, folder, num_proc=arguments.num_proc, count_bytes=True)
-    if source is None:
-        return None, eval_text
-    if arguments.streaming:
+    if train is not None and arguments.streaming:
         seed = training_args.data_seed if training_args.data_seed is not None else training_args.seed
-        return StreamedText(source, tokenizer, arguments.max_pos, seed), eval_text
-    folder = _packed_dir(arguments, "train")
-    return pack(source, tokenizer, arguments.max_pos, folder, num_proc=arguments.num_proc), eval_text
+        train_text = StreamedText(train, tokenizer, arguments.max_pos, seed)
+    elif train is not None:
+        folder = _packed_dir(arguments, "train")
+        train_text = pack(train, tokenizer, arguments.max_pos, folder, num_proc=arguments.num_proc)
+    return train_text, eval_text
 
 
 def _packed_dir(arguments: PretrainArguments, part: str) -> Path | None:

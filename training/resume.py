@@ -48,8 +48,8 @@ def prepare_output_dir(training_args: TrainingArguments, run: dict[str, Any], ov
     output_dir = Path(str(training_args.output_dir))
     asked = training_args.resume_from_checkpoint
     if asked is None:
-        check_output_dir(output_dir, overwrite)
-        if training_args.should_save:
+        if training_args.should_save:  # the others may look when it has begun to write
+            check_output_dir(output_dir, overwrite)
             for _, checkpoint in _checkpoints(output_dir):
                 shutil.rmtree(checkpoint)
         return None

@@ -79,6 +79,14 @@ def test_two_processes_pretrain_like_one_with_twice_the_accumulation(material, s
 
 
 @pytest.mark.slow
+def test_two_processes_share_a_stream_like_one(material, tmp_path):
+    for name, accumulation, config in (("one", 4, None), ("two", 2, "multi_gpu.yaml")):
+        flags = _pretrain_arguments(material, tmp_path / name, gradient_accumulation_steps=accumulation)
+        succeed(PRETRAIN, [*flags, "--streaming"], config=config)
+    assert _is_equal_to(tmp_path / "one", tmp_path / "two", processes=2)
+
+
+@pytest.mark.slow
 def test_two_machines_pretrain_like_one_process(material, straight, tmp_path):
     arguments = _pretrain_arguments(material, tmp_path / "nodes", gradient_accumulation_steps=2)
     port = free_port()

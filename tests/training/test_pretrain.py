@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 
+import datasets
 import pytest
 import torch
 import transformers
@@ -26,6 +27,14 @@ def material(tmp_path_factory):
     (folder / "val.raw").write_text(tiny.text(4_000, seed=1))
     tiny.checkpoint(folder / "model")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -133,6 +142,17 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(command, capsys):
     (output_dir / "checkpoint-4" / resume.MARK).unlink()
     with pytest.raises(UserError, match="is not a whole checkpoint"):
         command("--do_train", "--resume_from_checkpoint", str(output_dir / "checkpoint-4"), save_steps=2)
+
+
+def test_a_dataset_of_the_hub_stands_for_the_files(command, material, tmp_path):
+    for split, name in (("train", "train"), ("validation", "val")):
+        lines = (material / f"{name}.raw").read_text().splitlines()
+        datasets.Dataset.from_dict({"text": lines}).to_parquet(tmp_path / "data" / f"{split}.parquet")
+    files = {"train_file_path": None, "val_file_path": None, "dataset_name": tmp_path / "data", "packed_dir": None}
+    output_dir = command("--do_train", "--do_eval", **files, max_steps=2)
+    assert "before" in json.loads((output_dir / "pretrain_results.json").read_text())
+    with pytest.raises(UserError, match=r"split 'dev' of --dataset_name .* cannot be loaded: Unknown split"):
+        command(**files, validation_split="dev", output_dir=tmp_path / "other")
 
 
 @pytest.mark.parametrize(
