@@ -74,7 +74,7 @@ container=$(buildah from localhost/ours)
 inside() { buildah run "$container" -- "$@"; }
 step "what is in it"
 [ "$(inside id -un)" = worker ] || { echo "the image runs as root"; exit 1; }
-inside sh -c '! command -v gcc && ! command -v cc && ! test -s /etc/pip.conf && ! pip config list | grep -q .' ||
+inside sh -c '! command -v gcc && ! command -v cc && ! test -s /etc/pip.conf && ! pip config list | grep -qv "^:env:"' ||
   { echo "a compiler, or this machine's pip settings, stayed in the image"; exit 1; }
 inside sh -c 'touch models/x logs/x data/x && rm models/x logs/x data/x' || { echo "the user cannot write"; exit 1; }
 
