@@ -27,11 +27,8 @@ class Source:
         """The source's own tokenizer; its pad id decides where positions start."""
         from transformers import AutoTokenizer
 
-        at = {"revision": self.revision} if self.revision else {}
         try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                self.name if self.revision else str(self.folder), trust_remote_code=False, **at
-            )
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"no tokenizer could be loaded from {self.name!r} ({_one_line(error)}): put the tokenizer's files"
@@ -59,7 +56,7 @@ def open_source(model_name_or_path: str, revision: str | None = None) -> Source:
         if path.exists() or model_name_or_path.startswith(("/", ".", "~")):
             raise UserError(f"--model_name_or_path {model_name_or_path!r} is not a folder: check the path")
         path = _download(model_name_or_path, revision)
-        commit = path.name  # the cache names a snapshot by its commit
+        commit = path.name
     elif revision:
         raise UserError(f"--revision {revision!r} is for Hub ids, and {model_name_or_path!r} is local: leave it out")
     if not (path / "config.json").is_file():
@@ -92,20 +89,32 @@ def _config(folder: Path, name: str) -> Any:
     return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
+# What a tokenizer or a card may consist of; the weights are fetched by name, since a repository holds several forms.
+SMALL_FILES = (
+    "README.md",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+)
+
+
 def _download(repo_id: str, revision: str | None) -> Path:
-    """Fetch config, weights (safetensors if there are any) and card of one commit; returns the snapshot's folder."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    """Fetch config, tokenizer, weights (safetensors if there are any) and card of one commit; the snapshot's folder."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError
 
     folder = Path(hf_hub_download(repo_id, "config.json", revision=revision)).parent
-    commit = folder.name
+    commit = folder.name  # the cache names a snapshot by its commit; a branch that moves meanwhile changes nothing
 
     def fetch(name: str) -> Path | None:
         try:
             return Path(hf_hub_download(repo_id, name, revision=commit))
-        except LocalEntryNotFoundError:
-            return None  # off line, and not in the cache: another form of the weights may be
-        except EntryNotFoundError:
+        except EntryNotFoundError:  # not there, or off line and not in the cache: another form of the weights may be
             return None
 
     for single, index in (SAFETENSORS, PICKLED):
@@ -116,7 +125,7 @@ def _download(repo_id: str, revision: str | None) -> Path:
             for shard in sorted(set(read_json(listed).get("weight_map", {}).values())):
                 hf_hub_download(repo_id, shard, revision=commit)
             break
-    fetch("README.md")
+    snapshot_download(repo_id, revision=commit, allow_patterns=list(SMALL_FILES))
     return folder
 
 

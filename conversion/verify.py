@@ -216,6 +216,8 @@ def _plan_runs(source: Source, config: Any, old_long: bool, small_runs: bool) ->
         for row, count in enumerate(lengths):
             ids[row, :count] = words[torch.randint(0, len(words), (count,), generator=generator)]
         inputs = {"input_ids": ids, "attention_mask": (ids != config.pad_token_id).long()}
+        if config.type_vocab_size > 1:  # a pair of texts: the second half is of the other type
+            inputs["token_type_ids"] = (torch.arange(ids.shape[1]) >= ids.shape[1] // 2).long().expand(ids.shape)
         mask = torch.zeros_like(ids)
         if every:
             mask[:, ::every] = 1

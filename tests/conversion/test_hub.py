@@ -5,12 +5,17 @@ import subprocess
 import sys
 
 import pytest
+import torch
+import transformers
 
-from conversion.convert import convert
+from conversion import convert, publish
+from hub_datasets import push
+from hub_datasets.cli import run
 
 from .checkpoints import load_tensors, make_checkpoint, save_tensors
 
 SMALL = ["--max_pos", "256", "--attention_window", "64"]
+QUICK: dict = {"max_pos": 256, "attention_window": 64, "verify": False}
 README = "---\nlicense: cc0-1.0\nlanguage:\n- sv\n---\nA source.\n"
 
 # What somebody runs who has transformers and nothing of ours: any import of our packages would fail.
@@ -31,13 +36,26 @@ print(float(model(**inputs).last_hidden_state.double().abs().sum()))
 """
 
 
-def command(*flags, env, module="conversion.convert"):
-    return subprocess.run([sys.executable, "-m", module, *flags], env=os.environ | env, capture_output=True, text=True)
-
-
 @pytest.fixture(autouse=True)
-def _client(loopback_hub, monkeypatch):
+def _client(loopback_hub, monkeypatch, tmp_path):
     loopback_hub.here(monkeypatch)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(push, "FIRST_WAIT", 0.01)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command in this process; gives its exit status, stdout and stderr."""
+
+    def call(module, *flags):
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, flags)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run(module.main)
+        seen = capsys.readouterr()
+        return ended.value.code, seen.out, seen.err
+
+    return call
 
 
 @pytest.fixture
@@ -53,14 +71,22 @@ def upload(hub, folder, repo_id="org/source", **more):
     return api.upload_folder(folder_path=folder, repo_id=repo_id)
 
 
-def test_from_the_hub_to_the_hub_to_a_stranger(loopback_hub, tmp_path, source):
+def test_from_the_hub_to_the_hub_to_a_stranger(loopback_hub, tmp_path, source, command):
     commit = upload(loopback_hub, source).oid
-    env = loopback_hub.env(tmp_path / "me")
-    push = ["--push_to_hub", "--hub_model_id", "org/long-256", "--private"]
-    arguments = ["--model_name_or_path", "org/source", "--revision", "main", "--output_dir", str(tmp_path / "long")]
-    done = command(*arguments, *SMALL, *push, env=env)
-    assert done.returncode == 0, done.stderr
-    assert "org/long-256/commit/" in done.stdout
+    push_flags = ["--push_to_hub", "--hub_model_id", "org/long-256", "--private"]
+    code, out, err = command(
+        convert,
+        "--model_name_or_path",
+        "org/source",
+        "--revision",
+        "main",
+        "--output_dir",
+        tmp_path / "long",
+        *SMALL,
+        *push_flags,
+    )
+    assert code == 0, err
+    assert "org/long-256/commit/" in out
 
     pushed = loopback_hub.files("model", "org/long-256")
     local = {path.name: path.read_bytes() for path in (tmp_path / "long").iterdir()}
@@ -79,35 +105,26 @@ def test_from_the_hub_to_the_hub_to_a_stranger(loopback_hub, tmp_path, source):
     for fact in ("license: cc0-1.0", 'base_model: "org/source"', '["sv"]', "# org/long-256", commit, "hidden states"):
         assert fact in card
     assert f"--model_name_or_path org/source --revision {commit}" in card
-    everything = done.stdout + done.stderr + "".join(map(str, pushed.values()))
-    assert loopback_hub.token not in everything
+    assert loopback_hub.token not in out + err + "".join(map(str, pushed.values()))
     assert str(tmp_path) not in card + pushed["conversion_report.json"].decode()
 
-    stranger = loopback_hub.env(tmp_path / "stranger")
-    seen = subprocess.run(
-        [sys.executable, "-c", STRANGER], env=os.environ | stranger, capture_output=True, text=True, cwd=tmp_path
-    )
+    # A second push of the same folder makes no commit.
+    code, out, _ = command(publish, tmp_path / "long", "--hub_model_id", "org/long-256")
+    assert code == 0 and "holds these files already" in out
+    assert len(loopback_hub.titles("model", "org/long-256")) == 2
+
+    stranger = os.environ | loopback_hub.env(tmp_path / "stranger")
+    seen = subprocess.run([sys.executable, "-c", STRANGER], env=stranger, capture_output=True, text=True, cwd=tmp_path)
     assert seen.returncode == 0, seen.stderr
     assert seen.stdout.splitlines()[0] == "LongformerModel LongformerForQuestionAnswering 256"
 
-    # A second push of the same folder makes no commit.
-    again = command(str(tmp_path / "long"), "--hub_model_id", "org/long-256", env=env, module="conversion.publish")
-    assert again.returncode == 0 and "holds these files already" in again.stdout
-    assert len(loopback_hub.titles("model", "org/long-256")) == 2
 
-
-def test_publish_names_the_repository_in_the_card(loopback_hub, tmp_path, source):
-    convert(str(source), tmp_path / "long", max_pos=256, attention_window=64, verify=False)
+def test_publish_names_the_repository_in_the_card(loopback_hub, tmp_path, source, command):
+    convert.convert(str(source), tmp_path / "long", **QUICK)
     (tmp_path / "long" / ".env").write_text("HF_TOKEN=secret")
     (tmp_path / "long" / "optimizer.pt").write_bytes(b"x")
-    done = command(
-        str(tmp_path / "long"),
-        "--hub_model_id",
-        "tester/mine",
-        env=loopback_hub.env(tmp_path),
-        module="conversion.publish",
-    )
-    assert done.returncode == 0, done.stderr
+    code, _, err = command(publish, tmp_path / "long", "--hub_model_id", "tester/mine")
+    assert code == 0, err
     pushed = loopback_hub.files("model", "tester/mine")
     card = pushed["README.md"].decode()
     assert "# tester/mine" in card and 'from_pretrained("tester/mine")' in card
@@ -116,24 +133,19 @@ def test_publish_names_the_repository_in_the_card(loopback_hub, tmp_path, source
     assert "# long" in (tmp_path / "long" / "README.md").read_text()  # the local folder stays as it was
 
 
-def test_sharded_source_on_the_hub(loopback_hub, tmp_path, source, monkeypatch):
-    import transformers
+def test_publish_refuses_another_folder(tmp_path, source, command):
+    code, _, err = command(publish, source, "--hub_model_id", "tester/mine")
+    assert code == 2 and "lacks conversion_report.json: give a folder that conversion.convert has written" in err
 
+
+def test_sharded_source_on_the_hub(loopback_hub, tmp_path, source):
     model = transformers.AutoModelForQuestionAnswering.from_pretrained(source)
     whole = load_tensors(source)
     (source / "model.safetensors").unlink()
     model.save_pretrained(source, max_shard_size="20KB")
     upload(loopback_hub, source)
-    done = command(
-        "--model_name_or_path",
-        "org/source",
-        "--output_dir",
-        str(tmp_path / "long"),
-        *SMALL,
-        env=loopback_hub.env(tmp_path),
-    )
-    assert done.returncode == 0, done.stderr
-    assert load_tensors(tmp_path / "long").keys() > {"qa_outputs.weight"} and "qa_outputs.weight" in whole
+    convert.convert("org/source", tmp_path / "long", **QUICK)
+    assert load_tensors(tmp_path / "long")["qa_outputs.weight"].equal(whole["qa_outputs.weight"])
 
 
 def test_only_what_is_needed_is_fetched(loopback_hub, tmp_path, source):
@@ -142,90 +154,76 @@ def test_only_what_is_needed_is_fetched(loopback_hub, tmp_path, source):
     (source / "onnx" / "model.onnx").write_bytes(b"never read")
     upload(loopback_hub, source)
     before = len(loopback_hub.requests)
-    done = command(
-        "--model_name_or_path",
-        "org/source",
-        "--output_dir",
-        str(tmp_path / "long"),
-        *SMALL,
-        env=loopback_hub.env(tmp_path),
-    )
-    assert done.returncode == 0, done.stderr
-    asked = loopback_hub.requests[before:]
+    convert.convert("org/source", tmp_path / "long", **QUICK)
+    asked = [request for request in loopback_hub.requests[before:] if "/resolve/" in request]
     assert any("model.safetensors" in request for request in asked)
     assert not any("pytorch_model.bin" in request or "onnx" in request for request in asked)
+
+
+def test_only_a_bin_file_on_the_hub(loopback_hub, tmp_path, source):
+    tensors = load_tensors(source)
+    (source / "model.safetensors").unlink()
+    torch.save(tensors, source / "pytorch_model.bin")
+    upload(loopback_hub, source)
+    convert.convert("org/source", tmp_path / "long", **QUICK)
+    assert load_tensors(tmp_path / "long")["qa_outputs.weight"].equal(tensors["qa_outputs.weight"])
+
+
+def test_a_commit_is_read_as_a_whole(loopback_hub, tmp_path, source):
+    first = upload(loopback_hub, source).oid
+    tensors = load_tensors(source)
+    save_tensors(source, {name: tensor + 1 for name, tensor in tensors.items()})
+    loopback_hub.api().upload_folder(folder_path=source, repo_id="org/source")
+    convert.convert("org/source", tmp_path / "old", revision=first, **QUICK)
+    convert.convert("org/source", tmp_path / "new", **QUICK)
+    assert load_tensors(tmp_path / "old")["qa_outputs.bias"].equal(tensors["qa_outputs.bias"])
+    assert load_tensors(tmp_path / "new")["qa_outputs.bias"].equal(tensors["qa_outputs.bias"] + 1)
 
 
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--model_name_or_path", "org/never-was"], "does not exist, or is private and this login may not see it"),
-        (["--model_name_or_path", "org/hidden"], "does not exist, or is private and this login may not see it"),
-        (["--model_name_or_path", "org/source", "--revision", "v9"], "has no such revision: check --revision"),
-        (["--model_name_or_path", "a name/with/too/many"], "not a Hub id and not a local folder"),
-        (["--model_name_or_path", "org/source", "--push_to_hub"], "--push_to_hub needs --hub_model_id"),
-        (["--model_name_or_path", "org/source", "--hub_model_id", "a b"], "is not a Hub id: give org/name"),
+        (["org/never-was"], "does not exist, or is private and this login may not see it"),
+        (["org/hidden"], "does not exist, or is private and this login may not see it"),
+        (["org/source", "--revision", "v9"], "has no such revision: check --revision"),
+        (["a name/with/too/many"], "not a Hub id and not a local folder"),
+        (["org/source", "--push_to_hub"], "--push_to_hub needs --hub_model_id"),
+        (["org/source", "--hub_model_id", "a b"], "is not a Hub id: give org/name"),
     ],
 )
-def test_refusals(loopback_hub, tmp_path, source, flags, sentence):
+def test_refusals(loopback_hub, tmp_path, source, command, monkeypatch, flags, sentence):
     upload(loopback_hub, source)
     upload(loopback_hub, source, "org/hidden", private=True)
-    env = loopback_hub.env(tmp_path) | {"HF_TOKEN": loopback_hub.stranger_token}
-    done = command(*flags, "--output_dir", str(tmp_path / "long"), *SMALL, env=env)
-    assert done.returncode == 2, done.stderr
-    assert sentence in done.stderr.splitlines()[-1]
+    monkeypatch.setenv("HF_TOKEN", loopback_hub.stranger_token)
+    code, _, err = command(convert, "--output_dir", tmp_path / "long", *SMALL, "--model_name_or_path", *flags)
+    assert code == 2
+    assert sentence in err.splitlines()[-1]
     assert not (tmp_path / "long").exists()
 
 
-def test_gated_source_without_a_login(loopback_hub, tmp_path, source):
+def test_gated_source_without_a_login(loopback_hub, tmp_path, source, command, monkeypatch):
     upload(loopback_hub, source)
-    loopback_hub.fail("GET|HEAD .*/resolve/", "status", times=50, status=403, headers={"X-Error-Code": "GatedRepo"})
-    env = loopback_hub.env(tmp_path)
-    env.pop("HF_TOKEN", None)
-    done = command("--model_name_or_path", "org/source", "--output_dir", str(tmp_path / "long"), *SMALL, env=env)
-    assert done.returncode == 2, done.stderr
-    assert "is gated: accept its terms on the Hub and log in" in done.stderr.splitlines()[-1]
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
+    loopback_hub.fail("(GET|HEAD) .*/resolve/", "status", times=50, status=403, headers={"X-Error-Code": "GatedRepo"})
+    code, _, err = command(convert, "--model_name_or_path", "org/source", "--output_dir", tmp_path / "long", *SMALL)
+    assert code == 2
+    assert "is gated: accept its terms on the Hub and log in" in err.splitlines()[-1]
 
 
-def test_push_without_a_login_keeps_the_folder(loopback_hub, tmp_path, source):
-    env = loopback_hub.env(tmp_path)
-    env["HF_TOKEN"] = ""
-    push = ["--push_to_hub", "--hub_model_id", "org/long-256"]
-    done = command("--model_name_or_path", str(source), "--output_dir", str(tmp_path / "long"), *SMALL, *push, env=env)
-    assert done.returncode == 2
-    assert "no login was found" in done.stderr.splitlines()[-1]
+def test_push_without_a_login_keeps_the_folder(tmp_path, source, command, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "")
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    flags = ["--no_verify", "--push_to_hub", "--hub_model_id", "org/long-256"]
+    code, _, err = command(convert, "--model_name_or_path", source, "--output_dir", tmp_path / "long", *SMALL, *flags)
+    assert code == 2
+    assert "no login was found" in err.splitlines()[-1]
     assert (tmp_path / "long" / "model.safetensors").is_file()
 
 
-def test_a_lost_answer_makes_one_commit(loopback_hub, tmp_path, source):
-    convert(str(source), tmp_path / "long", max_pos=256, attention_window=64, verify=False)
+def test_a_lost_answer_makes_one_commit(loopback_hub, tmp_path, source, command):
+    convert.convert(str(source), tmp_path / "long", **QUICK)
     loopback_hub.fail("POST .*/commit/", "lose", times=1)
-    done = command(
-        str(tmp_path / "long"),
-        "--hub_model_id",
-        "org/long-256",
-        env=loopback_hub.env(tmp_path),
-        module="conversion.publish",
-    )
-    assert done.returncode == 0, done.stderr
+    code, _, err = command(publish, tmp_path / "long", "--hub_model_id", "org/long-256")
+    assert code == 0, err
     assert len(loopback_hub.titles("model", "org/long-256")) == 2
-
-
-def test_tensors_that_changed_on_the_hub_are_seen(loopback_hub, tmp_path, source):
-    """A branch that moves between the config and the weights would mix two commits: the first one is kept."""
-    first = upload(loopback_hub, source).oid
-    tensors = load_tensors(source)
-    save_tensors(source, {name: tensor + 1 for name, tensor in tensors.items()})
-    loopback_hub.api().upload_folder(folder_path=source, repo_id="org/source")
-    done = command(
-        "--model_name_or_path",
-        "org/source",
-        "--revision",
-        first,
-        "--output_dir",
-        str(tmp_path / "long"),
-        *SMALL,
-        env=loopback_hub.env(tmp_path),
-    )
-    assert done.returncode == 0, done.stderr
-    assert load_tensors(tmp_path / "long")["qa_outputs.bias"].equal(tensors["qa_outputs.bias"])
