@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.symbolic_shapes import guard_or_true
 from transformers.models.longformer import modeling_longformer as native
 from transformers.utils import logging
 
@@ -88,9 +89,12 @@ class LongformerModel(native.LongformerModel):
             attention_mask = (ones if attention_mask is None else attention_mask) * (global_attention_mask + 1)
         layers = (m for m in self.encoder.modules() if isinstance(m, native.LongformerSelfAttention))
         windows = {layer.one_sided_attn_window_size for layer in layers}
+        device = hidden_states.device
+        # A walk over blocks wins on a CPU; an accelerator, a compiler or an exported graph wants one large product.
+        walk = device.type == "cpu" and not torch.compiler.is_compiling()
         encoded = self.encoder(
             hidden_states,
-            attention_mask=make_plan(attention_mask, hidden_states.shape[:2], windows, hidden_states.device),
+            attention_mask=make_plan(attention_mask, hidden_states.shape[:2], windows, device, walk),
             output_hidden_states=(
                 output_hidden_states if output_hidden_states is not None else self.config.output_hidden_states
             ),
@@ -137,7 +141,7 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
         if plan.global_tokens is not None:
             positions, used = plan.global_tokens
             rows = self._global_rows(hidden_states, positions, plan.padding, dropout_p)
-            rows = rows.masked_fill(~used[:, :, None], 0.0)
+            rows = rows.masked_fill(~used[:, :, None], 0.0).to(context.dtype)
             context = context.scatter_add(1, positions[:, :, None].expand_as(rows), rows)
         return (context,)
 
@@ -155,7 +159,8 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
         tokens = hidden_states.gather(1, positions[:, :, None].expand(-1, -1, width))
         query = self.query_global(tokens).view(split).transpose(1, 2) / math.sqrt(self.head_dim)
         key, value = self.key_global, self.value_global
-        few = count * self.num_heads < width and _is_plain(key) and _is_plain(value)
+        # In an exported graph the number is open: few, then.
+        few = guard_or_true(count * self.num_heads < width) and _is_plain(key) and _is_plain(value)
         if few:
             key_weight, value_weight = (m.weight.view(self.num_heads, self.head_dim, width) for m in (key, value))
             moved = (query @ key_weight).flatten(1, 2)
