@@ -13,6 +13,7 @@ All but TriviaQA, whose documents are long as they are, can be made long by the 
 """
 
 import glob
+import hashlib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,10 +24,10 @@ from typing import Any
 import hub_datasets
 from hub_datasets.cli import UserError
 from hub_datasets.concat import ConcatOptions, Paragraph, Question, concatenate, mend_spans
-from training.qa_sources import LONG, SOURCES, Source, canonical_name, check_split, fill, languages_of, local_file
+from training import normalise, trivia_qa
+from training.qa_hub import LONG_REPOSITORIES, check_columns, load_hub, load_published
+from training.qa_sources import LONG, SOURCES, canonical_name, check_split, fill, languages_of, local_file
 
-COLUMNS = ("id", "context", "question", "answers")
-LONG_REPOSITORIES = ("squad_long", "xquad_long")  # what `hub_datasets.publish` publishes, in anybody's name
 SAMPLE_HELD_OUT = 2  # the last articles of the sample are its validation split
 
 
@@ -67,7 +68,7 @@ def load_qa(
     if name.startswith("trivia_qa"):
         rows = _load_trivia_qa(name, split, data_files, data_dir, options)
     elif data_files is None and name.partition("/")[2] in LONG_REPOSITORIES:
-        rows = _load_published(name, split, language, nr_concats, questions, options)
+        rows = load_published(name, split, language, nr_concats, questions, options)
     else:
         rows = _dataset(_tables(name, split, data_files, data_dir, language, config, options))
     _check_answers(rows, dataset, split)
@@ -128,10 +129,10 @@ def _tables(
                 path = local_file(source, data_dir, split, code)
                 yield from _long_tables(_read_file(path), str(path), code, options)
             else:
-                hub_rows = _load_hub(str(source.hub_id), fill(source.config or "", "", code) or None, split, source)
+                hub_rows = load_hub(str(source.hub_id), fill(source.config or "", "", code) or None, split, source)
                 yield from _long_tables(_paragraphs(hub_rows), str(source.hub_id), code, options)
     elif "/" in name:
-        hub_rows = _load_hub(name, config, split)
+        hub_rows = load_hub(name, config, split)
         yield from _long_tables(_paragraphs(hub_rows), name, language or "en", options)
     else:
         raise UserError(
@@ -168,7 +169,7 @@ def _load_rows(path: Path) -> Any:
 
     kind = {".jsonl": "json", ".parquet": "parquet"}[path.suffix]
     rows = datasets.load_dataset(kind, data_files=str(path), split="train")
-    _check_columns(rows.column_names, str(path))
+    check_columns(rows.column_names, str(path))
     return rows
 
 
@@ -189,43 +190,6 @@ def _sample_split(paragraphs: list[Paragraph], split: str) -> list[Paragraph]:
     return [p for p in paragraphs if (p.article >= first_held_out) == (split == "validation")]
 
 
-def _load_hub(hub_id: str, config: str | None, split: str, source: Source | None = None) -> Any:
-    import datasets
-    from huggingface_hub.errors import HTTPError
-
-    try:
-        rows = datasets.load_dataset(hub_id, config, split=split, revision=source.revision if source else None)
-    except (datasets.exceptions.DatasetsError, ConnectionError, HTTPError, OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        mend = "give --data_dir with its official files" if source else "check its id, configuration and split"
-        raise UserError(f"data set {hub_id!r} cannot be loaded from the Hub ({reason}): {mend}") from error
-    _check_columns(rows.column_names if source is None or source.metric != "triviaqa" else COLUMNS, hub_id)
-    return rows
-
-
-def _load_published(
-    name: str, split: str, language: str | None, nr_concats: int | None, questions: str | None, options: ConcatOptions
-) -> Any:
-    """SQ3 or XQ3 from a repository that `hub_datasets.publish` made: its own rules join the paragraphs."""
-    import datasets
-
-    wanted = {**vars(options), "nr_concats": nr_concats or 3, "questions": questions or "first"}
-    multilingual = name.endswith("xquad_long")
-    configurations = (language or "all").split(",") if multilingual else [None]
-    parts = [hub_datasets.load_dataset(name, each, split=split, **wanted) for each in configurations]
-    rows = datasets.concatenate_datasets(parts)
-    return rows if multilingual else rows.add_column("language", [language or "en"] * len(rows))
-
-
-def _check_columns(columns: Sequence[str], source: str) -> None:
-    missing = [column for column in COLUMNS if column not in columns]
-    if missing:
-        raise UserError(
-            f"{source!r} has no column {missing[0]!r} (it has {', '.join(columns)}): SQuAD's columns are needed, "
-            "id, context, question and answers"
-        )
-
-
 def _load_trivia_qa(name: str, split: str, data_files: Any, data_dir: str | None, options: ConcatOptions) -> Any:
     import datasets
 
@@ -240,10 +204,10 @@ def _load_trivia_qa(name: str, split: str, data_files: Any, data_dir: str | None
     else:
         paths = []
     evidence = str(Path(data_dir) / "evidence") if data_dir else None
-    hub_rows = None if paths else _load_hub(str(source.hub_id), source.config, split, source)
+    hub_rows = None if paths else load_hub(str(source.hub_id), source.config, split, source)
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     # Documents of 77,000 questions do not fit in memory: the generator writes them to the cache of `datasets`, which
-    # keys them by these arguments.
+    # keys them by these arguments; `rules` makes rows of an older version of this code unknown.
     return datasets.Dataset.from_generator(
         _trivia_qa_rows,
         features=_features(question_id=True),
@@ -253,16 +217,17 @@ def _load_trivia_qa(name: str, split: str, data_files: Any, data_dir: str | None
             "hub_rows": hub_rows,
             "domain": name,
             "train": split == "train",
+            "rules": hashlib.sha256(
+                b"".join(Path(str(m.__file__)).read_bytes() for m in (trivia_qa, normalise))
+            ).hexdigest(),
         },
     )
 
 
 def _trivia_qa_rows(
-    stamps: list[tuple[str, int, int]], evidence: str | None, hub_rows: Any, domain: str, train: bool
+    stamps: list[tuple[str, int, int]], evidence: str | None, hub_rows: Any, domain: str, train: bool, rules: str
 ) -> Iterator[dict[str, Any]]:
     """TriviaQA's rows; in training without the documents in which no alias stands, whose number is said."""
-    from training import trivia_qa
-
     if hub_rows is None:
         rows = chain.from_iterable(trivia_qa.read_rows(path, evidence) for path, _, _ in stamps)
     else:
