@@ -137,7 +137,8 @@ def test_its_own_requirements_are_enough(with_adapter, loopback_hub, monkeypatch
     snapshot = published(loopback_hub, monkeypatch, tmp_path)
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = str(tmp_path / "venv" / "bin" / "python")
-    install = [python, "-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"]
+    # Without retries, so that a machine that cannot reach torch's own index loses no time over each package.
+    install = [python, "-m", "pip", "install", "--quiet", "--retries", "0", "--requirement", "requirements.txt"]
     subprocess.run(install, cwd=snapshot, check=True)
     shipped = (ADAPTER / "adapter_model.safetensors").is_file()
     space = started(python, snapshot, snapshot / "space" / "adapter" if shipped else tiny_qa, tmp_path, 300)
