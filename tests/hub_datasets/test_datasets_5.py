@@ -1,0 +1,23 @@
+"""The loader's tests once more, under the generation of `datasets` that is not installed here."""
+
+import os
+import re
+import subprocess
+import sys
+
+import datasets
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.mark.skipif(
+    int(datasets.__version__.split(".")[0]) >= 4, reason="these tests already run on datasets 4 or later"
+)
+def test_the_loader_on_datasets_5(datasets_5):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/hub_datasets/test_loading.py"]
+    environment = {**os.environ, "PYTHONPATH": str(datasets_5.path[0])}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout
+    # The tests of the scripts as files skip themselves, which shows which generation ran.
+    assert re.search(r"\d\d passed, 2 skipped", done.stdout)
