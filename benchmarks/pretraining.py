@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's threads")
     parser.add_argument("--text", type=Path, help="raw text that corpus repeats")
     parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100, 1000], help="sizes of the corpus")
+    parser.add_argument("--num_proc", type=int, default=1, help="processes that pack (corpus)")
     parser.add_argument("--output", type=Path, default=Path("docs/pretraining.json"), help="the figures")
     parser.add_argument("--child", help=argparse.SUPPRESS)  # what this process measures
     args = parser.parse_args()
@@ -140,12 +142,15 @@ def step_child(args: argparse.Namespace) -> dict[str, Any]:
 
 def corpus(args: argparse.Namespace) -> dict[str, Any]:
     figures = {}
-    print(f"{'text MB':>8}{'sequences':>11}{'MB/s packed':>13}{'grown packing, MB':>19}{'grown reading, MB':>19}")
+    print(
+        f"{'text MB':>8}{'sequences':>11}{'MB/s packed':>13}{'grown packing, MB':>19}{'grown reading, MB':>19}"
+        f"{'peak of a worker':>18}"
+    )
     for megabytes in args.megabytes:
         figure = figures[str(megabytes)] = _child(str(megabytes))
         print(
             f"{megabytes:8}{figure['sequences']:11}{figure['mb_per_s']:13.1f}"
-            f"{figure['grown_packing']:19.0f}{figure['grown_reading']:19.0f}",
+            f"{figure['grown_packing']:19.0f}{figure['grown_reading']:19.0f}{figure['worker_peak']:18.0f}",
             flush=True,
         )
     return figures
@@ -179,7 +184,7 @@ def corpus_child(args: argparse.Namespace) -> dict[str, Any]:
             model(torch.zeros(1, 512, dtype=torch.long))
         before = peak_megabytes()
         start = time.perf_counter()
-        packed = pack(TextFile(str(text)), tokenizer, args.length, Path(folder) / "packed")
+        packed = pack(TextFile(str(text)), tokenizer, args.length, Path(folder) / "packed", num_proc=args.num_proc)
         seconds = time.perf_counter() - start
         after_packing = peak_megabytes()
         masker = Masker(tokenizer, seed=0)
@@ -189,6 +194,7 @@ def corpus_child(args: argparse.Namespace) -> dict[str, Any]:
             "sequences": len(packed),
             "mb_per_s": size / 1e6 / seconds,
             "grown_packing": after_packing - before,
+            "worker_peak": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 if args.num_proc > 1 else 0.0,
             "grown_reading": peak_megabytes() - before,
         }
 

@@ -2,8 +2,8 @@
 
 import json
 import os
+import shutil
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,35 @@ def publish(arguments: PretrainArguments, training_args: Any, results: dict[str,
 
     output_dir = Path(str(training_args.output_dir))
     repo_id = training_args.hub_model_id or output_dir.name
-    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".push.") as folder:
-        for path in output_dir.iterdir():
-            if path.is_file() and not path.name.startswith(".") and path.name != "training_args.bin":
-                os.link(path, Path(folder) / path.name)
-        message = f"MLM of {arguments.model_name_or_path} at {arguments.max_pos} tokens"
-        url = push_folder(folder, repo_id, "model", private=bool(training_args.hub_private_repo), message=message)
+    if training_args.hub_token:
+        os.environ["HF_TOKEN"] = training_args.hub_token
+    staged = output_dir / "to_push"  # stays there when the push fails
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir()
+    for path in output_dir.iterdir():
+        if path.is_file() and not path.name.startswith(".") and path.name != "training_args.bin":
+            os.link(path, staged / path.name)
+    write_atomically(staged / "README.md", card(arguments, results))
+    message = f"MLM of {arguments.model_name_or_path} at {arguments.max_pos} tokens"
+    url = push_folder(staged, repo_id, "model", private=training_args.hub_private_repo, message=message)
+    shutil.rmtree(staged)
     return f"pushed: {url}" if url else f"{repo_id} holds exactly this already"
+
+
+def card(arguments: PretrainArguments, results: dict[str, Any]) -> str:
+    """The model card: where the model comes from, how to load it, and the table of this run."""
+    local = arguments.model_name_or_path == "embedded" or Path(arguments.model_name_or_path).exists()
+    base = "" if local else f"base_model: {arguments.model_name_or_path}\n"
+    table = f"\n```text\n{_table(results)}\n```\n" if results else ""
+    text = arguments.dataset_name or Path(str(arguments.train_file_path)).name
+    return f"""---
+{base}library_name: transformers
+pipeline_tag: fill-mask
+tags: [longformer, long-context]
+---
+
+# {arguments.model_name or "A long encoder"}
+
+A native Longformer of {arguments.max_pos} tokens: `{arguments.model_name_or_path}` after masked-language modelling on
+`{text}`. `AutoModelForMaskedLM` loads it without remote code. The run and its losses: `pretrain_results.json`.
+{table}"""

@@ -144,6 +144,18 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(command, capsys):
         command("--do_train", "--resume_from_checkpoint", str(output_dir / "checkpoint-4"), save_steps=2)
 
 
+def test_a_push_is_one_commit_that_loads_again(command, loopback_hub, monkeypatch):
+    loopback_hub.here(monkeypatch)
+    command("--do_train", "--do_eval", "--push_to_hub", hub_model_id="org/long", max_steps=2, save_steps=1)
+    commits = loopback_hub.api().list_repo_commits("org/long")
+    assert sum(commit.title.startswith("MLM of") for commit in commits) == 1
+    files = set(loopback_hub.api().list_repo_files("org/long"))
+    assert {"model.safetensors", "config.json", "tokenizer.json", "README.md", "pretrain_results.json"} <= files
+    assert not any("checkpoint" in name or name == "training_args.bin" for name in files)
+    again = AutoModelForMaskedLM.from_pretrained("org/long")
+    assert again.config.max_position_embeddings == 66
+
+
 def test_a_dataset_of_the_hub_stands_for_the_files(command, material, tmp_path):
     for split, name in (("train", "train"), ("validation", "val")):
         lines = (material / f"{name}.raw").read_text().splitlines()
