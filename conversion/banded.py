@@ -112,8 +112,10 @@ def _visible_keys(local: Tensor, global_tokens: GlobalTokens | None, window: int
 def _positions(length: int, window: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Positions, some beyond the ends, of each block's queries (blocks, window) and keys (blocks, 3 windows).
 
-    Indices, because reshaping would tie an exported graph to one length.
+    Indices, because reshaping would tie an exported graph to one length; and a block too many there, because a graph
+    made for several blocks refuses a single one.
     """
-    starts = torch.arange(0, length, window, device=device)[:, None]
+    beyond = window if torch.compiler.is_exporting() else 0
+    starts = torch.arange(0, length + beyond, window, device=device)[:, None]
     queries, keys = torch.arange(window, device=device), torch.arange(-window, 2 * window, device=device)
     return starts + queries, starts + keys

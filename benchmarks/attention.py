@@ -1,0 +1,299 @@
+"""Time and memory of an encoder on long inputs: native Longformer, ours, and what one would use instead.
+
+    python benchmarks/attention.py --modes training forward --lengths 4096
+    python benchmarks/attention.py --modes forward --lengths 128 512 2048 4096 16384 --dtype bfloat16
+    python benchmarks/attention.py --modes memory --lengths 4096
+    python benchmarks/attention.py --modes plot
+
+Within a run the systems take turns, so that a slow minute of the machine meets all of them; a figure is the median over
+the repeats. Every run adds its figures to one JSON file, in the place of older ones of the same kind; `plot` draws it.
+
+    native      transformers' LongformerModel, window 512
+    ours        the same model after conversion.attention.use_fast_attention
+    full        the source architecture (RoBERTa) with stretched positions, scaled_dot_product_attention
+    modernbert  ModernBERT of the same width and number of layers, scaled_dot_product_attention
+    floor       the six linear maps of every layer and nothing else
+"""
+
+import argparse
+import contextlib
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from hub_datasets.files import write_atomically
+
+SYSTEMS = ("native", "ours", "full", "modernbert", "floor")
+MODES = ("count", "training", "forward", "memory", "plot")
+UNITS = {"count": "flop", "memory": "bytes"}
+SHOWN = {"flop": ("GFLOP", 1e9, 0), "bytes": ("MB", 1e6, 0), "seconds": ("seconds", 1, 3)}
+
+
+def main() -> None:
+    """Run the modes asked for, in order."""
+    args = parse_args()
+    for mode in args.modes:
+        if mode == "plot":
+            print(f"wrote {plot(args.output)}")
+            continue
+        for length in args.lengths:
+            setting = {"mode": mode, "length": length} | {k: getattr(args, k) for k in ("dtype", "width", "layers")}
+            measure = {"memory": peak_bytes, "count": flops}.get(mode, seconds)
+            figures = measure(args, setting)
+            record(args.output, setting | {"globals": args.globals, "dropout": args.dropout}, figures)
+            print(table(setting, figures), flush=True)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="example: python benchmarks/attention.py --modes training forward --lengths 4096",
+    )
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=["training", "forward"], help="what to measure")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="what takes part")
+    parser.add_argument("--lengths", nargs="+", type=int, default=[4096], help="tokens of the input")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="bfloat16 is by autocast")
+    parser.add_argument("--width", type=int, default=768, help="hidden size; 12 heads, feed-forward of four widths")
+    parser.add_argument("--layers", type=int, default=3, help="number of layers")
+    parser.add_argument("--globals", type=int, default=16, help="global tokens, at the start")
+    parser.add_argument("--dropout", type=float, default=0.0, help="dropout everywhere (training)")
+    parser.add_argument("--repeats", type=int, default=5, help="measured rounds, after one round to warm up")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, …")
+    parser.add_argument("--output", type=Path, default=Path("docs/performance.json"), help="the figures")
+    parser.add_argument("--child", help=argparse.SUPPRESS)  # memory: the one system that this process measures
+    return parser.parse_args()
+
+
+def build(system: str, args: argparse.Namespace, length: int):
+    """A randomly initialised encoder and its inputs; the model's forward returns last_hidden_state first."""
+    import torch
+    import transformers
+
+    from conversion.attention import use_fast_attention
+
+    torch.manual_seed(0)
+    sizes = {
+        "vocab_size": 1000,
+        "hidden_size": args.width,
+        "num_hidden_layers": args.layers,
+        "num_attention_heads": 12,
+        "pad_token_id": 1,
+    }
+    bert_like = {
+        "intermediate_size": 4 * args.width,
+        "max_position_embeddings": length + 2,
+        "hidden_dropout_prob": args.dropout,
+        "attention_probs_dropout_prob": args.dropout,
+    }
+    inputs = {
+        "input_ids": torch.randint(2, 1000, (1, length)),
+        "attention_mask": torch.ones(1, length, dtype=torch.long),
+    }
+    if system in ("native", "ours"):
+        config = transformers.LongformerConfig(**sizes, **bert_like, attention_window=512)
+        model = transformers.LongformerModel(config, add_pooling_layer=False)
+        inputs["global_attention_mask"] = (torch.arange(length) < args.globals).long()[None]
+        if system == "ours":
+            use_fast_attention(model)
+    elif system == "full":
+        config = transformers.RobertaConfig(**sizes, **bert_like, attn_implementation="sdpa")
+        model = transformers.RobertaModel(config, add_pooling_layer=False)
+    elif system == "modernbert":
+        config = transformers.ModernBertConfig(
+            **sizes,
+            intermediate_size=args.width * 3 // 2,
+            max_position_embeddings=length,
+            attention_dropout=args.dropout,
+            mlp_dropout=args.dropout,
+            embedding_dropout=args.dropout,
+            attn_implementation="sdpa",
+            **dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0),
+        )
+        model = transformers.ModernBertModel(config)
+    else:
+        model = Floor(args.width, args.layers)
+        inputs = {"hidden_states": torch.randn(1, length, args.width)}
+    device = torch.device(args.device)
+    return model.to(device), {name: value.to(device) for name, value in inputs.items()}
+
+
+def Floor(width: int, layers: int):  # noqa: N802
+    """The linear maps of an encoder, one after the other: four square ones, up, and down, in every layer."""
+    from torch import nn
+
+    class Linears(nn.Sequential):
+        def forward(self, hidden_states):
+            return (super().forward(hidden_states),)
+
+    shapes = [(1, 1)] * 4 + [(1, 4), (4, 1)]
+    return Linears(*(nn.Linear(i * width, o * width) for _ in range(layers) for i, o in shapes))
+
+
+def step(model, inputs: dict, mode: str, dtype: str) -> None:
+    """One forward, or one forward and backward; the gradients replace the last step's."""
+    import torch
+
+    training = mode != "forward"
+    model.train(training)
+    model.zero_grad()
+    device = next(model.parameters()).device.type
+    autocast = torch.autocast(device, torch.bfloat16) if dtype == "bfloat16" else contextlib.nullcontext()
+    with torch.set_grad_enabled(training), autocast:
+        output = model(**inputs)[0]
+    if training:
+        output.float().square().mean().backward()
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(args: argparse.Namespace, setting: dict) -> dict[str, float]:
+    """Median seconds of a step, by system; the systems take turns."""
+    built = {system: build(system, args, setting["length"]) for system in args.systems}
+    times: dict[str, list[float]] = {system: [] for system in built}
+    for _ in range(args.repeats + 1):
+        for system, (model, inputs) in built.items():
+            start = time.perf_counter()
+            step(model, inputs, setting["mode"], setting["dtype"])
+            times[system].append(time.perf_counter() - start)
+    return {system: statistics.median(values[1:]) for system, values in times.items()}
+
+
+def flops(args: argparse.Namespace, setting: dict) -> dict[str, float]:
+    """Floating-point operations of the matrix products of a training step, by system, as torch counts them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counts = {}
+    for system in args.systems:
+        model, inputs = build(system, args, setting["length"])
+        with FlopCounterMode(display=False) as counter:
+            step(model, inputs, "training", setting["dtype"])
+        counts[system] = float(counter.get_total_flops())
+    return counts
+
+
+def peak_bytes(args: argparse.Namespace, setting: dict) -> dict[str, float]:
+    """Peak memory of a training step over weights and gradients, by system; one process each."""
+    if args.child:
+        print(_peak_here(args, setting))
+        sys.exit()
+    peaks = {}
+    for system in args.systems:
+        command = [
+            sys.executable,
+            *sys.argv,
+            "--lengths",
+            str(setting["length"]),
+            "--modes",
+            "memory",
+            "--child",
+            system,
+        ]
+        peaks[system] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return peaks
+
+
+def _peak_here(args: argparse.Namespace, setting: dict) -> float:
+    import torch
+
+    model, inputs = build(args.child, args, setting["length"])
+    cuda = args.device.startswith("cuda")
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)  # the gradients' room is not counted
+    if cuda:
+        before = torch.cuda.memory_allocated()
+    else:
+        status = Path("/proc/self/status").read_text()
+        before = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) * 1024
+    step(model, inputs, "training", setting["dtype"])
+    return (
+        torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    ) - before
+
+
+def table(setting: dict, figures: dict[str, float]) -> str:
+    """The figures of one setting, one system a row, beside their ratio to ours."""
+    unit, divisor, digits = SHOWN[UNITS.get(setting["mode"], "seconds")]
+    head = " ".join(f"{key}={value}" for key, value in setting.items())
+    rows = [head, f"{'system':12}{unit:>10}{'to ours':>10}{'to floor':>10}"]
+    for system, value in figures.items():
+        ratios = (f"{value / figures[key]:.2f}x" if key in figures else "" for key in ("ours", "floor"))
+        rows.append(f"{system:12}{value / divisor:>10.{digits}f}" + "".join(f"{ratio:>10}" for ratio in ratios))
+    return "\n".join(rows)
+
+
+def record(output: Path, setting: dict, figures: dict[str, float]) -> None:
+    """Put the figures into the JSON file, in the place of those of the same setting."""
+    import torch
+    import transformers
+
+    machine = {
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    rows = json.loads(output.read_text()) if output.exists() else []
+    rows = [row for row in rows if row["setting"] != setting] + [
+        {
+            "setting": setting,
+            "unit": UNITS.get(setting["mode"], "seconds"),
+            "figures": figures,
+            "machine": machine,
+        }
+    ]
+    rows.sort(key=lambda row: [str(v).zfill(6) for v in row["setting"].values()])
+    write_atomically(output, "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+
+
+def processor() -> str:
+    """The processor's name where the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+
+
+def plot(source: Path) -> Path:
+    """Draw seconds against length beside the JSON file; grey on nothing, so that it reads on light and dark pages."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    rows = [row for row in json.loads(source.read_text()) if row["unit"] == "seconds" and row["setting"]["layers"] == 3]
+    panels = sorted({(row["setting"]["mode"], row["setting"]["dtype"]) for row in rows})
+    grey = "#808890"
+    colours = {
+        "text.color": grey,
+        "axes.labelcolor": grey,
+        "axes.edgecolor": grey,
+        "xtick.color": grey,
+        "ytick.color": grey,
+    }
+    with pyplot.rc_context(colours | {"font.size": 11, "axes.facecolor": "none", "svg.hashsalt": "attention"}):
+        figure, axes = pyplot.subplots(1, len(panels), figsize=(4.5 * len(panels), 4), squeeze=False)
+        for axis, panel in zip(axes[0], panels, strict=True):
+            shown = [row for row in rows if (row["setting"]["mode"], row["setting"]["dtype"]) == panel]
+            shown.sort(key=lambda row: row["setting"]["length"])
+            for system, colour in zip(SYSTEMS, ("#d95f5f", "#3b8eea", "#e09a2b", "#9b6bdf", grey), strict=True):
+                points = [
+                    (row["setting"]["length"], row["figures"][system]) for row in shown if system in row["figures"]
+                ]
+                axis.loglog(*zip(*points, strict=True), "o-", base=2, color=colour, label=system)
+            axis.set(title=", ".join(panel), xlabel="tokens", ylabel="seconds")
+            axis.grid(color=grey, alpha=0.25)
+        axes[0][0].legend(frameon=False)
+        figure.tight_layout()
+        target = source.with_suffix(".svg")
+        figure.savefig(target, transparent=True, metadata={"Date": None})
+    return target
+
+
+if __name__ == "__main__":
+    main()
