@@ -84,6 +84,25 @@ def test_an_upload_over_the_limit_is_refused_and_leaves_no_file(page_server):
     assert {path for path in page_server.temporary.rglob("*") if path.is_file()} <= before
 
 
+def test_a_file_that_was_sent_and_never_opened_goes_by_itself(echo, tmp_path, monkeypatch):
+    from space.app import build_page, launch_options
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = build_page(echo)
+    assert sum(page.delete_cache) <= 180  # seconds
+    page.delete_cache = (1, 1)
+    _, url, _ = page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, **launch_options())
+    try:
+        (path,) = httpx.post(url + "gradio_api/upload", files={"files": ("a.txt", b"left behind")}, timeout=30).json()
+        assert Path(path).read_bytes() == b"left behind"
+        deadline = time.monotonic() + 20
+        while Path(path).exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not Path(path).exists()
+    finally:
+        page.close()
+
+
 @pytest.mark.parametrize(
     "name", ["../../evil.txt", "..%2f..%2fevil.txt", "/etc/cron.d/evil.txt", "a\0b.txt", "CON.txt"]
 )

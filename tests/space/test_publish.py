@@ -116,6 +116,7 @@ def ask(url: str) -> dict:
     return Client(url, verbose=False).predict(TEXT, "Vem?", api_name="/ask")
 
 
+@pytest.mark.slow
 def test_published_fetched_and_started_it_answers(with_adapter, loopback_hub, monkeypatch, tmp_path, tiny_qa):
     snapshot = published(loopback_hub, monkeypatch, tmp_path)
     space = started(sys.executable, snapshot, tiny_qa, tmp_path, 120)
