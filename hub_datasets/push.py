@@ -88,7 +88,9 @@ def retry(call: Callable[[], T]) -> T:
     from huggingface_hub import errors, get_session
 
     for attempt in range(ATTEMPTS):
-        get_session().timeout = STALL_SECONDS
+        hooks = get_session().event_hooks["request"]
+        if _limit_patience not in hooks:
+            hooks.append(_limit_patience)
         try:
             return call()
         except (errors.HTTPError, RuntimeError) as raised:
@@ -102,6 +104,13 @@ def retry(call: Callable[[], T]) -> T:
             asked = response.headers.get("Retry-After", "") if response is not None else ""
             time.sleep(float(asked) if asked.isdigit() else FIRST_WAIT * 2**attempt)
     raise AssertionError("unreachable")
+
+
+def _limit_patience(request: Any) -> None:
+    # A hook rather than the session's own limit: listing calls ask for no limit in so many words.
+    limits = request.extensions.get("timeout", {})
+    if all(limit is None for limit in limits.values()):
+        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), STALL_SECONDS)
 
 
 class _Commit:

@@ -100,7 +100,7 @@ def test_a_body_cut_short_is_read_again(loopback_hub, folder, call):
     assert loopback_hub.titles("dataset", "org/thing") == ["Publish", "initial commit"]
 
 
-@pytest.mark.parametrize("call", ["create", "tree", "put", "commit"])
+@pytest.mark.parametrize("call", ["create", "info", "tree", "put", "commit"])
 def test_a_stall_counts_as_lost(loopback_hub, folder, call, monkeypatch):
     monkeypatch.setattr(push, "STALL_SECONDS", 0.5)
     fault = loopback_hub.fail(CALLS[call], "stall", seconds=1_000)
