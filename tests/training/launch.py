@@ -1,6 +1,7 @@
 """Start the entry points as a user does, in processes of their own."""
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -61,6 +62,9 @@ def losses(output_dir: Path) -> dict[int, float]:
 
 
 def largest_difference(one: dict[int, float], other: dict[int, float]) -> float:
-    """Largest relative difference; the steps must be the same."""
+    """Largest relative difference, printed too (`pytest -rP`); the steps must be the same and their losses finite."""
     assert one.keys() == other.keys() and one
-    return max(abs(one[step] - other[step]) / abs(one[step]) for step in one)
+    assert all(math.isfinite(loss) and loss > 0 for loss in (*one.values(), *other.values()))
+    difference = max(abs(one[step] - other[step]) / one[step] for step in one)
+    print(f"largest relative difference of {len(one)} steps: {difference:.1e}")
+    return difference

@@ -152,7 +152,7 @@ def test_a_killed_run_goes_on_bit_for_bit(material, tmp_path, streaming):
     _kill_after(arguments("killed"), PRETRAIN, tmp_path / "killed" / "checkpoint-20" / "run.json")
     assert not (tmp_path / "killed" / "model.safetensors").exists()
     succeed(PRETRAIN, [*arguments("killed"), "--resume_from_checkpoint"])
-    assert losses(tmp_path / "killed") == losses(tmp_path / "straight")
+    assert largest_difference(losses(tmp_path / "killed"), losses(tmp_path / "straight")) == 0
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("straight", "killed")]
     assert weights[0] == weights[1]
 
@@ -229,7 +229,7 @@ def test_a_killed_finetuning_goes_on_bit_for_bit(material, tmp_path):
     succeed(FINETUNE, arguments("straight"))
     _kill_after(arguments("killed"), FINETUNE, tmp_path / "killed" / "checkpoint-15" / "run.json")
     succeed(FINETUNE, [*arguments("killed"), "--resume_from_checkpoint"])
-    assert losses(tmp_path / "killed") == losses(tmp_path / "straight")
+    assert largest_difference(losses(tmp_path / "killed"), losses(tmp_path / "straight")) == 0
 
 
 @pytest.mark.slow
