@@ -314,3 +314,18 @@ def test_exports_with_any_length_and_any_global_tokens():
     for inputs in (make_inputs(150, 2, "right", "by row"), make_inputs(20, 3, "left", "none"), make_inputs(33)):
         expected = encoder(**inputs)
         torch.testing.assert_close(program(*inputs.values()), expected, rtol=0, atol=1e-5)
+
+
+def test_distributed_data_parallel_sees_every_parameter_used(tmp_path):
+    from torch import distributed
+
+    inputs, model = make_inputs(75, padding="right", which="by row"), use_fast_attention(tiny()).train()
+    model(**inputs).pooler_output.sum().backward()
+    expected = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        torch.nn.parallel.DistributedDataParallel(model)(**inputs).pooler_output.sum().backward()
+    finally:
+        distributed.destroy_process_group()
+    torch.testing.assert_close({name: parameter.grad for name, parameter in model.named_parameters()}, expected)
