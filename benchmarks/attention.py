@@ -3,10 +3,11 @@
     python benchmarks/attention.py --modes training forward --lengths 4096
     python benchmarks/attention.py --modes forward --lengths 128 512 2048 4096 16384 --dtype bfloat16
     python benchmarks/attention.py --modes memory --lengths 4096
-    python benchmarks/attention.py --modes plot
+    python benchmarks/attention.py --modes report
 
 Within a run the systems take turns, so that a slow minute of the machine meets all of them; a figure is the median over
-the repeats. Every run adds its figures to one JSON file, in the place of older ones of the same kind; `plot` draws it.
+the repeats. Every run adds its figures to one JSON file, in the place of older ones of the same kind; `report`
+draws it and writes its tables into the page beside it.
 
     native      transformers' LongformerModel, window 512
     ours        the same model after conversion.attention.use_fast_attention
@@ -29,7 +30,7 @@ from pathlib import Path
 from hub_datasets.files import write_atomically
 
 SYSTEMS = ("native", "ours", "full", "modernbert", "floor")
-MODES = ("count", "training", "forward", "memory", "plot")
+MODES = ("count", "training", "forward", "memory", "report")
 UNITS = {"count": "flop", "memory": "bytes"}
 SHOWN = {"flop": ("GFLOP", 1e9, 0), "bytes": ("MB", 1e6, 0), "seconds": ("seconds", 1, 3)}
 
@@ -38,8 +39,8 @@ def main() -> None:
     """Run the modes asked for, in order."""
     args = parse_args()
     for mode in args.modes:
-        if mode == "plot":
-            print(f"wrote {plot(args.output)}")
+        if mode == "report":
+            print(f"wrote {plot(args.output)} and {write_tables(args.output)}")
             continue
         for length in args.lengths:
             setting = {"mode": mode, "length": length} | {k: getattr(args, k) for k in ("dtype", "width", "layers")}
@@ -292,6 +293,32 @@ def plot(source: Path) -> Path:
         figure.tight_layout()
         target = source.with_suffix(".svg")
         figure.savefig(target, transparent=True, metadata={"Date": None})
+    return target
+
+
+def write_tables(source: Path) -> Path:
+    """Write the figures as tables at the end of the page beside the JSON file, after its mark."""
+    lines = []
+    for row in json.loads(source.read_text()):
+        unit, divisor, digits = SHOWN[row["unit"]]
+        figures = row["figures"]
+        cells = [f"{value / divisor:,.{digits}f} ({value / figures['ours']:.2f})" for value in figures.values()]
+        setting = ", ".join(
+            f"{key} {value}" for key, value in row["setting"].items() if key not in ("globals", "dropout")
+        )
+        lines += [
+            "",
+            f"**{setting}**, {unit} (to ours)",
+            "",
+            "| " + " | ".join(figures) + " |",
+            "|---" * len(figures) + "|",
+        ]
+        lines += ["| " + " | ".join(cells) + " |"]
+    machines = {json.dumps(row["machine"]) for row in json.loads(source.read_text())}
+    lines += ["", *(f"Machine: {', '.join(f'{k} {v}' for k, v in json.loads(m).items())}." for m in sorted(machines))]
+    target = source.with_suffix(".md")
+    page, mark, _ = target.read_text().partition("<!-- written by benchmarks/attention.py -->\n")
+    write_atomically(target, page + mark + "\n".join(lines) + "\n")
     return target
 
 
