@@ -30,7 +30,7 @@ from transformers import AutoModel, AutoModelForQuestionAnswering, AutoTokenizer
 model = AutoModel.from_pretrained("org/long-256")
 reader = AutoModelForQuestionAnswering.from_pretrained("org/long-256")
 tokenizer = AutoTokenizer.from_pretrained("org/long-256")
-inputs = tokenizer("Räksmörgås. " * 30, return_tensors="pt")
+inputs = tokenizer("Räksmörgås. " * 30, truncation=True, return_tensors="pt")
 print(type(model).__name__, type(reader).__name__, tokenizer.model_max_length)
 print(float(model(**inputs).last_hidden_state.double().abs().sum()))
 """
@@ -116,7 +116,13 @@ def test_from_the_hub_to_the_hub_to_a_stranger(loopback_hub, tmp_path, source, c
     stranger = os.environ | loopback_hub.env(tmp_path / "stranger")
     seen = subprocess.run([sys.executable, "-c", STRANGER], env=stranger, capture_output=True, text=True, cwd=tmp_path)
     assert seen.returncode == 0, seen.stderr
-    assert seen.stdout.splitlines()[0] == "LongformerModel LongformerForQuestionAnswering 256"
+    classes, number = seen.stdout.splitlines()
+    assert classes == "LongformerModel LongformerForQuestionAnswering 256"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "long")
+    inputs = tokenizer("Räksmörgås. " * 30, truncation=True, return_tensors="pt")
+    with torch.no_grad():
+        own = transformers.AutoModel.from_pretrained(tmp_path / "long")(**inputs).last_hidden_state
+    assert float(number) == pytest.approx(float(own.double().abs().sum()), rel=1e-6)
 
 
 def test_publish_names_the_repository_in_the_card(loopback_hub, tmp_path, source, command):

@@ -53,7 +53,9 @@ def test_exportable_attention_equals_native(tmp_path, length, every):
     assert (found - expected)[real].abs().max() < 1e-5
 
 
-@pytest.mark.parametrize(("head", "types"), [("Model", 1), ("ForQuestionAnswering", 2)])
+@pytest.mark.parametrize(
+    ("head", "types"), [("ForQuestionAnswering", 2), pytest.param("Model", 1, marks=pytest.mark.slow)]
+)
 def test_exported_graph_takes_any_batch_and_length(tmp_path, head, types):
     model = make_longformer(tmp_path / "long", head, types=types)
     rows = export_onnx(str(tmp_path / "long"), tmp_path / "onnx", lengths=[64, 256, 512])
@@ -77,6 +79,7 @@ def test_exported_graph_takes_any_batch_and_length(tmp_path, head, types):
             assert (torch.from_numpy(array) - expected[name])[real].abs().max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
     from conversion import onnx_attention
 
