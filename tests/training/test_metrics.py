@@ -135,6 +135,12 @@ class TestSquadV2:
         questions = gold_answers(squad_file(("a", []), ("b", ["x"])))
         assert best_threshold(questions, {"a": "y", "b": "z"}, [0.0, 0.0], {"a": 0.2, "b": 0.4}) == (50.0, 0.0)
 
+    def test_answering_what_has_no_answer_costs_a_point(self) -> None:
+        # Start at 1. n (has no answer, gets "x") -1: 0; a (right) +1: 1, which is never better than the start.
+        gold = squad_file(("n", []), ("a", ["cat"]))
+        result = score("squad_v2", gold, {"n": "x", "a": "cat"}, na_probs={"n": 0.1, "a": 0.2})
+        assert (result["best_exact"], result["best_exact_thresh"]) == (50.0, 0.0)
+
     def test_given_threshold(self) -> None:
         # Above 0.4: b (right, it has no answer) and c (right). a 1, d 0 and 2/3.
         result = score("squad_v2", self.GOLD, self.PREDICTIONS, na_probs=self.NA_PROBS, na_prob_thresh=0.4)
