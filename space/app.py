@@ -38,8 +38,13 @@ def build_page(reader: Reader) -> gr.Blocks:
     stops = Stops()
 
     def begin(request: gr.Request) -> str:
-        stops.begin(request.session_hash)
+        if not stops.begin(request.session_hash):
+            raise gr.Error("One question at a time: wait for the answer, or press Stop.", print_exception=False)
         return render.WAITING
+
+    def fail(request: gr.Request) -> tuple[Any, ...]:
+        stops.end(request.session_hash)
+        return render.FAILED, "", *IDLE
 
     def stop(request: gr.Request) -> None:
         stops.stop(request.session_hash)
@@ -147,8 +152,16 @@ def build_page(reader: Reader) -> gr.Blocks:
             api_visibility="private",
         )
         outputs = [answer, place, ask_button, stop_button]
-        asked = gr.on([ask_button.click, question.submit], begin, None, answer, queue=False, api_visibility="private")
-        read = asked.then(
+        asked = gr.on(
+            [ask_button.click, question.submit],
+            begin,
+            None,
+            answer,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        read = asked.success(
             show_answer,
             [document, question],
             outputs,
@@ -158,7 +171,7 @@ def build_page(reader: Reader) -> gr.Blocks:
             api_visibility="private",
         )
         read.success(None, None, None, js="() => window.showAnswer()")
-        read.failure(lambda: (render.FAILED, "", *IDLE), None, outputs, queue=False, api_visibility="private")
+        read.failure(fail, None, outputs, queue=False, api_visibility="private")
         stop_button.click(stop, None, None, queue=False, api_visibility="private")
         page.unload(leave)
         gr.api(answer_question, api_name="ask", concurrency_limit=1, concurrency_id="reader")

@@ -68,8 +68,8 @@ def how_it_works(reader: Reader) -> str:
     <figure>{windows_svg()}</figure>
     <p>The document is cut into windows of {length} tokens that overlap, and the question stands at the start of each.
     The model scores every place where an answer could begin and end; the places of all windows compete with each other
-    and with “not answered here”. The percentages are their shares; what is missing to 100 went to other wordings of the same
-    places.</p>
+    and with “not answered here”. The percentages are their shares; what is missing to 100 went to other wordings of
+    the same places.</p>
     <p>A second question reads the whole document again: from the first layer on, every token has read the question, so
     nothing but the splitting into tokens could be reused.</p>
     <p>Model: <bdi>{escape(reader.name)}</bdi>. Nothing you send is kept: a file is deleted once its text is

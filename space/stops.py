@@ -13,9 +13,12 @@ class Stops:
     def __init__(self) -> None:
         self._running: dict[str | None, Event] = {}
 
-    def begin(self, session: str | None) -> None:
-        """The visitor has asked, and perhaps waits for a free place."""
+    def begin(self, session: str | None) -> bool:
+        """The visitor asks, and perhaps waits for a free place; False where the tab has another question under way."""
+        if session in self._running:
+            return False
         self._running[session] = Event()
+        return True
 
     def stop(self, session: str | None) -> None:
         """Stop the session's reading after its present batch; without one, nothing happens."""

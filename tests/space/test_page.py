@@ -52,7 +52,7 @@ def visit(browser, page_server) -> Iterator[Any]:
     def start(screen: str = "desktop", scheme: str = "light") -> Visit:
         width, height = SCREENS[screen]
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         return Visit(context.new_page(), page_server.url)
 
@@ -223,7 +223,7 @@ def held(echo: Any) -> Iterator[threading.Event]:
 
     def slow(self, *args, **kwargs):
         if self.calls >= first:
-            gate.wait(20)
+            gate.wait(60)
         return forward(self, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -236,7 +236,7 @@ def held(echo: Any) -> Iterator[threading.Event]:
 
 def test_reading_shows_its_progress_and_can_be_stopped(visit, echo):
     tab = visit()
-    book = examples()["English, a book"].text
+    book = examples()["English, a book"].text[:20_000]
     with held(echo) as gate:
         tab.page.get_by_label("Document", exact=True).fill(book)
         tab.page.get_by_label("Question", exact=True).fill("accordion")
@@ -249,6 +249,22 @@ def test_reading_shows_its_progress_and_can_be_stopped(visit, echo):
     tab.ask("Meyerbeer", "Not Chopin but Meyerbeer.")
     assert echo.model.calls == calls + 1, "the stopped reading went on"
     assert tab.problems == []
+
+
+def test_a_second_question_does_not_disturb_the_first(visit, echo):
+    tab = visit()
+    with held(echo) as gate:
+        tab.page.get_by_label("Document", exact=True).fill(examples()["English, a book"].text[:20_000])
+        tab.page.get_by_label("Question", exact=True).fill("Offenbach")
+        tab.page.click("#ask")
+        tab.page.wait_for_selector("progress")
+        tab.page.get_by_label("Question", exact=True).press("Enter")
+        toast = tab.page.locator(".toast-body")
+        toast.wait_for()
+        assert "One question at a time" in toast.inner_text()
+        gate.set()
+        tab.page.wait_for_selector(".card.found")
+    assert tab.marked() == "Offenbach"
 
 
 def test_a_full_queue_is_said_in_the_browser(visit, page_server):
