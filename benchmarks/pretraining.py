@@ -27,6 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hub_datasets.cli import UserError, run
 from hub_datasets.files import write_atomically
 
 WAYS = ("notebook", "ours")
@@ -83,7 +84,20 @@ def peak_megabytes() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
+def check_memory(args: argparse.Namespace) -> None:
+    """Refuse a machine on which the notebook's way would not fit: its logits, their log-softmax and its gradient."""
+    parameters = args.vocab_size * args.width + args.layers * 15 * args.width**2
+    needed = 16 * parameters + 3 * 4 * args.length * args.vocab_size + 2**30
+    available = int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0]) * 1024
+    if available < needed:
+        raise UserError(
+            f"the notebook's way needs about {needed / 2**30:.0f} GB and {available / 2**30:.0f} GB are free: close "
+            "other programs, or give a smaller --length or --vocab_size"
+        )
+
+
 def step(args: argparse.Namespace) -> dict[str, Any]:
+    check_memory(args)
     figures = {way: _child(way) for way in WAYS}
     notebook, ours = (figures[way] for way in WAYS)
     print(
@@ -219,4 +233,4 @@ def _cpu() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
