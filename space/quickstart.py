@@ -15,6 +15,7 @@ import resource
 import shlex
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -132,7 +133,8 @@ def answer(model: str | None) -> str:
     )
     print(f"question  {question}\nanswer    {best.text!r}, characters {best.start} to {best.end}")
     print(f"correct   {gold!r}, characters {document.index(gold)} to {document.index(gold) + len(gold)}")
-    return f"{question} {best.text}"
+    doubt = "" if reading.answered else " (but 'not answered here' is likelier)"
+    return f"{question} {textwrap.shorten(best.text, 40)}{doubt}"
 
 
 def main() -> None:

@@ -52,8 +52,8 @@ def test_an_afternoon(tmp_path, loopback_hub):
         assert done.returncode == 0, f"$ {line}\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
         return done.stdout
 
-    assert "ok" in type_(f"python -m conversion.convert --model_name_or_path {roberta} --output_dir {mine}/long")
-    assert "FAILED" not in type_(f"python -m conversion.verify {roberta} {mine}/long")
+    type_(f"python -m conversion.convert --model_name_or_path {roberta} --output_dir {mine}/long")
+    assert "hidden states            ok" in type_(f"python -m conversion.verify {roberta} {mine}/long")
     type_(f"python -m conversion.publish {mine}/long --hub_model_id org/my-long-4096 --private")
 
     load = BLOCKED + (
