@@ -37,10 +37,9 @@ def build_page(reader: Reader) -> gr.Blocks:
 
     stops = Stops()
 
-    def begin(request: gr.Request) -> str:
+    def begin(request: gr.Request) -> None:
         if not stops.begin(request.session_hash):
             raise gr.Error("One question at a time: wait for the answer, or press Stop.", print_exception=False)
-        return render.WAITING
 
     def fail(request: gr.Request) -> tuple[Any, ...]:
         stops.end(request.session_hash)
@@ -152,15 +151,10 @@ def build_page(reader: Reader) -> gr.Blocks:
             api_visibility="private",
         )
         outputs = [answer, place, ask_button, stop_button]
+        # In the queue, because only there an error that begin raises shows as a message.
         asked = gr.on(
-            [ask_button.click, question.submit],
-            begin,
-            None,
-            answer,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+            [ask_button.click, question.submit], begin, None, None, concurrency_limit=None, api_visibility="private"
+        ).success(lambda: render.WAITING, None, answer, queue=False, show_progress="hidden", api_visibility="private")
         read = asked.success(
             show_answer,
             [document, question],

@@ -277,7 +277,6 @@ def test_a_full_queue_is_said_in_the_browser(visit, page_server):
         toast = tab.page.locator(".toast-body")
         toast.wait_for()
         assert "currently busy" in toast.inner_text()
-        tab.page.wait_for_selector(".card.problem")
     tab.page.locator(".toast-close").click()
     tab.ask("Text", "Text.")
     assert tab.marked() == "Text"
