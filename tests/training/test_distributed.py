@@ -197,7 +197,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_usable(material, straight, t
 
 def _finetune_arguments(model, output_dir, **changed):
     flags = {
-        "model_name_or_path": model, "dataset": "sample", "language": "en", "max_length": 64, "doc_stride": 16,
+        "model_name_or_path": model, "dataset": "sample", "language": "all", "max_length": 64, "doc_stride": 16,
         "max_question_length": 32, "max_steps": 20, "warmup_steps": 2, "learning_rate": 1e-3,
         "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "logging_steps": 1,
         "save_strategy": "steps", "save_steps": 5, "max_eval_samples": 7, "disable_tqdm": True,
