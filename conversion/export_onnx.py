@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +155,10 @@ def compare(path: Path, model: Any, outputs: list[str], lengths: Sequence[int], 
             wanted = {node.name for node in session.get_inputs()}
             arrays = {key: value for key, value in arrays.items() if key in wanted}
             use_native_attention(model)
-            expected, native = _timed(lambda given=inputs: model(**given), repeats)
-            found, onnx = _timed(lambda given=arrays: session.run(outputs, given), repeats)
+            expected, native = _timed(partial(model, **inputs), repeats)
+            found, onnx = _timed(partial(session.run, outputs, arrays), repeats)
             use_fast_attention(model)
-            _, fast = _timed(lambda given=inputs: model(**given), repeats)
+            _, fast = _timed(partial(model, **inputs), repeats)
             use_native_attention(model)
             real = inputs["attention_mask"].bool()
             pairs = zip(outputs, found, strict=True)

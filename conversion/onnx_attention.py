@@ -7,7 +7,7 @@ than one, so that an input without any is no special case). Same weights, same n
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ def make_pattern(attention_mask: Tensor, global_attention_mask: Tensor) -> Patte
     """Read both masks, (batch, length) of 0 and 1."""
     padding = attention_mask == 0
     is_global = (global_attention_mask > 0) & ~padding
-    count = is_global.sum(1).amax(0).clamp(min=1).item()
+    count: Any = is_global.sum(1).amax(0).clamp(min=1).item()
     torch._check(count >= 1)
     torch._check(count <= is_global.shape[1])
     # Global tokens first, in their order: the key is smaller for an earlier token.
@@ -82,7 +82,7 @@ def banded(query: Tensor, key: Tensor, value: Tensor, pattern: Pattern, window: 
     return context * (~pattern.padding)[..., None].to(context.dtype)
 
 
-def global_rows(layer: nn.Module, hidden: Tensor, pattern: Pattern) -> Tensor:
+def global_rows(layer: native.LongformerSelfAttention, hidden: Tensor, pattern: Pattern) -> Tensor:
     """What the global tokens gather from all tokens by the global projections: (batch, globals, heads * width)."""
     batch, _, size = hidden.shape
     heads, width = layer.num_heads, layer.head_dim
@@ -94,7 +94,7 @@ def global_rows(layer: nn.Module, hidden: Tensor, pattern: Pattern) -> Tensor:
     return (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
 
 
-def attend(layer: nn.Module, hidden: Tensor, pattern: Pattern) -> Tensor:
+def attend(layer: native.LongformerSelfAttention, hidden: Tensor, pattern: Pattern) -> Tensor:
     """The self-attention of one native layer: (batch, length, heads * width) in and out."""
     batch, length, _ = hidden.shape
     heads, width = layer.num_heads, layer.head_dim
@@ -112,10 +112,10 @@ class ExportableEncoder(nn.Module):
 
     def __init__(self, model: native.LongformerModel):
         super().__init__()
-        self.embeddings: nn.Module = model.embeddings
-        self.layers: nn.ModuleList = model.encoder.layer
-        self.pad_token_id = model.config.pad_token_id
-        self.step = max(layer.attention.self.one_sided_attn_window_size for layer in model.encoder.layer)
+        self.embeddings: Any = model.embeddings
+        self.layers: Any = model.encoder.layer
+        self.pad_token_id: Any = model.config.pad_token_id
+        self.step: int = max(layer.attention.self.one_sided_attn_window_size for layer in self.layers)
 
     def forward(
         self,
