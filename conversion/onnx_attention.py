@@ -112,10 +112,10 @@ class ExportableEncoder(nn.Module):
 
     def __init__(self, model: native.LongformerModel):
         super().__init__()
-        self.embeddings: Any = model.embeddings
-        self.layers: Any = model.encoder.layer
-        self.pad_token_id: Any = model.config.pad_token_id
-        self.step: int = max(layer.attention.self.one_sided_attn_window_size for layer in self.layers)
+        layers: Any = model.encoder.layer
+        pad_token_id: Any = model.config.pad_token_id
+        self.embeddings, self.layers, self.pad_token_id = model.embeddings, layers, pad_token_id
+        self.step: int = max(layer.attention.self.one_sided_attn_window_size for layer in layers)
 
     def forward(
         self,
