@@ -13,6 +13,7 @@ DEFAULTS = {
     "gradient_accumulation_steps": 8,
     "per_device_eval_batch_size": 8,
     "logging_steps": 50,
+    "logging_nan_inf_filter": False,  # a loss that diverged shows as NaN, not as 0
     "save_strategy": "epoch",
     "report_to": "none",
     "output_dir": "runs/finetune",

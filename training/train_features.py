@@ -22,8 +22,8 @@ def train_features(
     document that hold none, `negatives` are drawn, but none that repeats an answer's text elsewhere; a document without
     an answer gives one drawn window in all. An answer that no token covers makes no positive.
 
-    Yields dicts: `input_ids`, `length`, `prefix_length`, `starts` and `ends` (token positions of every gold span in
-    the window, or [NO_ANSWER]), `place` (a number in [0, 1) for `TrainCollator`'s position offset).
+    Yields dicts: `input_ids`, `length`, `prefix_length`, `document_length`, `starts` and `ends` (token positions of
+    every gold span in the window, or [NO_ANSWER]), `place` (a number in [0, 1) for `TrainCollator`'s position offset).
     """
     for number, row in enumerate(rows):
         rng = np.random.default_rng([seed, number])
@@ -43,6 +43,7 @@ def train_features(
                 "input_ids": window.input_ids,
                 "length": len(window),
                 "prefix_length": window.prefix_length,
+                "document_length": window.document_length,
                 "starts": sorted({start for start, _ in gold_in_window}),
                 "ends": sorted({end for _, end in gold_in_window}),
                 "place": float(rng.random()),
@@ -94,7 +95,7 @@ class TrainCollator:
         """Returns the model's inputs (windows, tokens), and `starts`, `ends` (windows, golds) padded with IGNORED and
         `allowed` (windows, tokens), True on the document and on the first token."""
         windows = [
-            Window(np.asarray(f["input_ids"], dtype=np.int32), f["prefix_length"], 0, f["length"] - f["prefix_length"])
+            Window(np.asarray(f["input_ids"], dtype=np.int32), f["prefix_length"], 0, f["document_length"])
             for f in features
         ]
         batch = collate(windows, self.config, self.pad_token_id)
@@ -103,8 +104,7 @@ class TrainCollator:
         prefixes = torch.tensor([w.prefix_length for w in windows])[:, None]
         if self.config.model_type == "longformer" and self.random_positions > 0:
             batch["position_ids"] = self._position_ids(features, positions, prefixes)
-        # The final separator lies inside [prefix, length): leave it out.
-        ends = torch.tensor([len(w) for w in windows])[:, None] - 1
+        ends = prefixes + torch.tensor([w.document_length for w in windows])[:, None]
         batch["allowed"] = ((positions >= prefixes) & (positions < ends)) | (positions == NO_ANSWER)
         for name in ("starts", "ends"):
             golds = [torch.tensor(f[name]) for f in features]

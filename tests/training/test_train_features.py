@@ -88,6 +88,13 @@ def test_only_the_document_and_the_first_token_can_be_an_answer():
     assert allowed == [True] + [False] * (prefix - 1) + [True] * (length - 1 - prefix) + [False]
 
 
+def test_an_answer_at_the_very_end_counts_also_without_special_tokens():
+    bare = qa_tiny.tokenizer("$A $B")
+    (feature,) = train_features([row("the river runs over Höhlen", "Höhlen")], Windower(bare, 32, 4))
+    batch = TrainCollator(CONFIG, 1, positions=64)([feature])
+    assert feature["ends"] == [feature["length"] - 1] and batch["allowed"][0, -1]
+
+
 def test_one_gold_is_cross_entropy():
     torch.manual_seed(0)
     outputs = SimpleNamespace(start_logits=torch.randn(3, 7), end_logits=torch.randn(3, 7))
