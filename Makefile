@@ -40,9 +40,10 @@ lint: $(STAMP)  ## ruff and mypy.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# One thread and three workers: the tests are many and small, and some of them wait for a browser or a socket.
 # The tests run even when lint finds something, and pytest's closing line comes last; either one fails the target.
 test: $(STAMP) $(OTHER_DATASETS)/datasets/__init__.py  ## lint and the tests: under ten minutes on 2 cores.
-	@status=0; $(MAKE) --no-print-directory lint || status=1; $(BIN)/python -m pytest -q || status=1; exit $$status
+	@status=0; $(MAKE) --no-print-directory lint || status=1; OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile || status=1; exit $$status
 
 test-slow: $(STAMP) $(OTHER_DATASETS)/datasets/__init__.py  ## The tests that take minutes each.
 	$(BIN)/python -m pytest -q -m slow

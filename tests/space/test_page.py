@@ -33,8 +33,10 @@ class Visit:
         if document is not None:
             self.page.get_by_label("Document", exact=True).fill(document)
         self.page.get_by_label("Question", exact=True).fill(question)
+        # The card of an earlier question stays until the new one comes: only a new one counts.
+        self.page.evaluate("document.querySelectorAll('.card').forEach(card => card.classList.add('stale'))")
         self.page.click("#ask")
-        self.page.wait_for_selector(".card.found, .card.absent, .card.problem")
+        self.page.wait_for_selector(":is(.card.found, .card.absent, .card.problem):not(.stale)")
         self.page.wait_for_selector("#ask:visible")
 
     def text(self, selector: str) -> str:
