@@ -59,7 +59,7 @@ def test_links_within_the_repository_lead_somewhere(page):
 
 
 def test_pages_name_no_private_place():
-    private = re.compile(r"/work/|/tmp/(bin|house)|/home/\w+/(?!\.cache)|\blocalhost:\d{4,5}\b(?!.*7860)")
+    private = re.compile(r"(?<![\w.])/(work|root|tmp)/|/home/\w+/(?!\.cache)|\blocalhost:\d{4,5}\b(?!.*7860)")
     for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
         found = private.search(page.read_text(encoding="utf-8"))
         assert not found, f"{page.name}: {found[0]}"
