@@ -41,7 +41,7 @@ def write_card(
         max_length=max_length,
         doc_stride=arguments.doc_stride,
         steps=trainer.state.global_step,
-        unanswerable=arguments.unanswerable_fraction > 0 or "null_threshold" in str(scores),
+        unanswerable=arguments.unanswerable_fraction > 0 or "eval_null_threshold" in scores,
         versions=", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate")),
     )
     return write_atomically(Path(str(training_args.output_dir)) / "README.md", text)
