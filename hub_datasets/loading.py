@@ -14,7 +14,7 @@ from .cli import UserError
 from .concat import ConcatOptions, CorpusError
 
 BUILDERS = ("squad_long", "xquad_long")
-_CODE = ("concat.py", "squad_format.py", "squad_long.py", "xquad_long.py")
+_CODE = ("concat.py", "long_builder.py", "squad_format.py", "squad_long.py", "xquad_long.py")
 
 DataFiles = str | Path | Sequence[str | Path] | Mapping[str, str | Path | Sequence[str | Path]]
 

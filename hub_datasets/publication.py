@@ -12,7 +12,7 @@ from typing import Any
 from .cli import UserError
 from .concat import ConcatOptions, CorpusError
 
-SIBLINGS = ("concat.py", "squad_format.py")
+SIBLINGS = ("concat.py", "long_builder.py", "squad_format.py")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ logger = datasets.logging.get_logger(__name__)
 
 # A table ends at whichever comes first, so that memory does not grow with the length of the contexts.
 ROWS_A_TABLE = 1_000
-CHARACTERS_A_TABLE = 4_000_000
+CHARACTERS_A_TABLE = 1_000_000
 
 
 def long_tables(

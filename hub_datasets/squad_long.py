@@ -7,14 +7,14 @@
 The parameters are those of `ConcatOptions` in concat.py.
 """
 
-import os
 from dataclasses import dataclass
 from typing import ClassVar
 
 import datasets
 
 from .concat import ConcatOptions
-from .squad_format import FEATURES, long_tables
+from .long_builder import File, LongBuilder
+from .squad_format import FEATURES
 
 CITATION = """\
 @inproceedings{rajpurkar-etal-2016-squad,
@@ -42,7 +42,7 @@ class SquadLongConfig(ConcatOptions, datasets.BuilderConfig):
     """The fields of ConcatOptions, as keywords of `load_dataset`."""
 
 
-class SquadLong(datasets.ArrowBasedBuilder):
+class SquadLong(LongBuilder):
     """Splits train and validation; with `data_files`, the splits that it names."""
 
     VERSION = VERSION
@@ -50,6 +50,7 @@ class SquadLong(datasets.ArrowBasedBuilder):
     BUILDER_CONFIG_CLASS = SquadLongConfig
     BUILDER_CONFIGS: ClassVar = [SquadLongConfig(name="squad", version=VERSION)]
     DEFAULT_CONFIG_NAME = "squad"
+    URL = URL
 
     def _info(self) -> datasets.DatasetInfo:
         # A user's keywords reach the config by setattr, past its constructor; this runs before the cache is read.
@@ -62,33 +63,5 @@ class SquadLong(datasets.ArrowBasedBuilder):
             citation=CITATION,
         )
 
-    def _split_generators(self, dl_manager):
-        digests: dict[str, list[str | None]]
-        if self.config.data_files is not None:
-            sources = {str(split): list(files) for split, files in self.config.data_files.items()}
-            digests = {split: [None] * len(files) for split, files in sources.items()}
-        else:
-            sources = {split: [self._locate(name)] for split, (name, _) in SOURCES.items()}
-            digests = {split: [digest] for split, (_, digest) in SOURCES.items()}
-        paths = dl_manager.download(sources)
-        return [
-            datasets.SplitGenerator(
-                name=split,
-                # Lists of one length: `datasets` takes each place for a shard.
-                gen_kwargs={"paths": paths[split], "sources": sources[split], "digests": digests[split]},
-            )
-            for split in sources
-        ]
-
-    def _locate(self, name: str) -> str:
-        """A published repository carries its sources under data/; a bare checkout takes them from their home."""
-        base = self.base_path or ""
-        published = "://" in base or os.path.isfile(os.path.join(base, "data", name))
-        return f"data/{name}" if published else URL + name
-
-    def _generate_tables(self, paths, sources, digests):
-        for shard, (path, source, digest) in enumerate(zip(paths, sources, digests, strict=True)):
-            with open(path, "rb") as file:
-                content = file.read()
-            for number, table in enumerate(long_tables(content, source, digest, self.config)):
-                yield (shard, number), table
+    def _official_files(self):
+        return {split: [File(name, sha256)] for split, (name, sha256) in SOURCES.items()}

@@ -8,7 +8,6 @@ The parameters are those of `ConcatOptions` in concat.py. Ids repeat from langua
 configuration `all` a row is known by its id and its `language`.
 """
 
-import os
 import re
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,7 +15,8 @@ from typing import ClassVar
 import datasets
 
 from .concat import ConcatOptions, CorpusError
-from .squad_format import FEATURES, long_tables
+from .long_builder import File, LongBuilder
+from .squad_format import FEATURES
 
 CITATION = """\
 @inproceedings{artetxe-etal-2020-cross,
@@ -55,7 +55,7 @@ class XquadLongConfig(ConcatOptions, datasets.BuilderConfig):
     """The fields of ConcatOptions, as keywords of `load_dataset`."""
 
 
-class XquadLong(datasets.ArrowBasedBuilder):
+class XquadLong(LongBuilder):
     """One split, validation (XQuAD has no other), in the configuration `all` or that of a language."""
 
     VERSION = VERSION
@@ -63,6 +63,7 @@ class XquadLong(datasets.ArrowBasedBuilder):
     BUILDER_CONFIG_CLASS = XquadLongConfig
     BUILDER_CONFIGS: ClassVar = [XquadLongConfig(name=name, version=VERSION) for name in ("all", *SOURCES)]
     DEFAULT_CONFIG_NAME = "all"
+    URL = URL
 
     def _info(self) -> datasets.DatasetInfo:
         # A user's keywords reach the config by setattr, past its constructor; this runs before the cache is read.
@@ -75,34 +76,18 @@ class XquadLong(datasets.ArrowBasedBuilder):
             citation=CITATION,
         )
 
-    def _split_generators(self, dl_manager):
-        digests: dict[str, list[str | None]]
-        if self.config.data_files is not None:
-            sources = {str(split): list(files) for split, files in self.config.data_files.items()}
-            if list(sources) == ["train"]:
-                # `datasets` calls a bare path "train", which XQuAD does not have.
-                sources = {"validation": sources["train"]}
-            languages = {split: [self._language_of(file) for file in files] for split, files in sources.items()}
-            digests = {split: [None] * len(files) for split, files in sources.items()}
-        else:
-            chosen = list(SOURCES) if self.config.name == "all" else [self.config.name]
-            sources = {"validation": [self._locate(f"xquad.{language}.json") for language in chosen]}
-            languages = {"validation": chosen}
-            digests = {"validation": [SOURCES[language] for language in chosen]}
-        paths = dl_manager.download(sources)
-        return [
-            datasets.SplitGenerator(
-                name=split,
-                # Lists of one length: `datasets` takes each place for a shard.
-                gen_kwargs={
-                    "paths": paths[split],
-                    "sources": sources[split],
-                    "digests": digests[split],
-                    "languages": languages[split],
-                },
-            )
-            for split in sources
-        ]
+    def _official_files(self):
+        languages = SOURCES if self.config.name == "all" else [self.config.name]
+        return {"validation": [File(f"xquad.{language}.json", SOURCES[language], language) for language in languages]}
+
+    def _own_files(self, data_files):
+        if list(data_files) == ["train"]:
+            # `datasets` calls a bare path "train", which XQuAD does not have.
+            data_files = {"validation": data_files["train"]}
+        return {
+            split: [File(path, language=self._language_of(path)) for path in paths]
+            for split, paths in data_files.items()
+        }
 
     def _language_of(self, file: str) -> str:
         if self.config.name != "all":
@@ -114,17 +99,3 @@ class XquadLong(datasets.ArrowBasedBuilder):
                 f"language as the configuration ({', '.join(SOURCES)})"
             )
         return named.group(1)
-
-    def _locate(self, name: str) -> str:
-        """A published repository carries its sources under data/; a bare checkout takes them from their home."""
-        base = self.base_path or ""
-        published = "://" in base or os.path.isfile(os.path.join(base, "data", name))
-        return f"data/{name}" if published else URL + name
-
-    def _generate_tables(self, paths, sources, digests, languages):
-        shards = zip(paths, sources, digests, languages, strict=True)
-        for shard, (path, source, digest, language) in enumerate(shards):
-            with open(path, "rb") as file:
-                content = file.read()
-            for number, table in enumerate(long_tables(content, source, digest, self.config, language)):
-                yield (shard, number), table

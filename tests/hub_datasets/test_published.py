@@ -65,7 +65,7 @@ def test_it_says_what_it_did_and_is_public_at_the_end(published):
     assert not hub.repo("dataset", REPO).private
     names = set(hub.files("dataset", REPO))
     sources = {f"data/xquad.{language}.json" for language in LANGUAGES}
-    assert names == {"README.md", "xquad_long.py", "concat.py", "squad_format.py", *sources}
+    assert names == {"README.md", "xquad_long.py", "concat.py", "long_builder.py", "squad_format.py", *sources}
     assert not [name for name in hub.files("dataset", REPO, "parquet") if name.endswith(".py")]
 
 
