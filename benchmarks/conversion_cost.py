@@ -129,7 +129,7 @@ def measure(way: str, source: Path, target: Path) -> dict[str, float]:
 
 def in_new_process(way: str, source: Path, target: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.conversion_cost", "--measure", way, str(source), str(target)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # stderr: its bars, and why it failed
     shutil.rmtree(target)
     return json.loads(done.stdout.splitlines()[-1])
 
