@@ -6,7 +6,8 @@
         --max_length 2048 --num_train_epochs 3 --learning_rate 3e-5 --do_train --do_eval --output_dir runs/sq3
 
 Longformers read the question with global attention. Documents longer than --max_length become overlapping windows,
-in training too. --long_fraction and --unanswerable_fraction turn single paragraphs into documents of mixed lengths.
+in training too. --long_fraction and --unanswerable_fraction turn single paragraphs into documents of mixed lengths,
+and --distil_length teaches the model to read them as it reads short ones. An adapter that is given is trained further.
 """
 
 import logging
@@ -43,6 +44,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     from training.card import publish, write_card
     from training.features import Windower
     from training.finetune_data import load_rows, make_features
+    from training.length_distillation import ShortReader
     from training.qa_model import add_lora, check_max_length, load_qa_model, reads_at_most
     from training.qa_report import save_evaluation, score_answers
     from training.qa_trainer import QATrainer
@@ -63,6 +65,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         fresh_head=training_args.do_train,
         fast_attention=arguments.fast_attention,
         dropout=arguments.dropout,
+        train_adapter=training_args.do_train,
     )
     max_length = check_max_length(model, arguments.max_length)
     windower = Windower(
@@ -74,6 +77,10 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         model.get_input_embeddings().requires_grad_(False)
     if training_args.do_train and arguments.lora_r:
         model = add_lora(model, arguments)
+    short_reader = None
+    if training_args.do_train and arguments.distil_length:
+        check_max_length(model, arguments.distil_length, flag="--distil_length")
+        short_reader = ShortReader(model, tokenizer.pad_token_id, arguments.distil_length)
 
     trainer = QATrainer(
         model,
@@ -92,6 +99,8 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
             "n_best": arguments.n_best,
             "max_answer_length": arguments.max_answer_length,
         },
+        short_reader=short_reader,
+        distil_weight=arguments.distil_weight,
     )
     if arguments.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(arguments.early_stopping_patience))

@@ -71,6 +71,11 @@ class FinetuneArguments(SharedArguments):
     random_positions: float = field(
         default=0.0, metadata={"help": "Share of windows put at a random offset of a Longformer's position table."}
     )
+    distil_length: int = field(
+        default=0,
+        metadata={"help": "Also match the starting model's reading of the document in windows of this many tokens."},
+    )
+    distil_weight: float = field(default=1.0, metadata={"help": "Weight of that beside the answers' loss."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many random examples."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on this many, evenly spread."})
     early_stopping_patience: int | None = field(
@@ -85,7 +90,9 @@ class FinetuneArguments(SharedArguments):
         default=None, metadata={"help": "Dropout everywhere in the model; its configuration's own if not given."}
     )
     freeze_word_embeddings: bool = field(default=False, metadata={"help": "Leave the word embeddings as they are."})
-    lora_r: int = field(default=0, metadata={"help": "Rank of a LoRA adapter; 0 trains the whole model."})
+    lora_r: int = field(
+        default=0, metadata={"help": "Rank of a new LoRA adapter; 0 trains the whole model, or the adapter given."}
+    )
     lora_alpha: int | None = field(
         default=None, metadata={"help": "LoRA's scale times its rank; 2 x lora_r if not given."}
     )

@@ -29,6 +29,7 @@ def load_qa_model(
     fresh_head: bool = False,
     fast_attention: bool = True,
     dropout: float | None = None,
+    train_adapter: bool = False,
 ) -> tuple[Any, Any]:
     """Load any encoder as AutoModelForQuestionAnswering, and its tokenizer.
 
@@ -39,6 +40,7 @@ def load_qa_model(
         fresh_head: start a new QA head where the checkpoint has none, and say so; otherwise that is an error.
         fast_attention: give Longformers the exact fast attention.
         dropout: every dropout probability of the configuration; None leaves the checkpoint's own.
+        train_adapter: keep the adapter's matrices apart, to train them further, instead of merging them.
 
     Raises:
         UserError: no such checkpoint, weights missing from it, or no QA head.
@@ -77,7 +79,7 @@ def load_qa_model(
     if fast_attention:
         use_fast_attention(model)
     if adapter is not None:
-        model = _merge_adapter(model, adapter)
+        model = _with_adapter(model, adapter, train_adapter)
     return model.eval(), tokenizer
 
 
@@ -97,12 +99,12 @@ def reads_at_most(model: Any) -> int:
     return int(config.max_position_embeddings)
 
 
-def check_max_length(model: Any, max_length: int | None) -> int:
+def check_max_length(model: Any, max_length: int | None, flag: str = "--max_length") -> int:
     """`max_length`, or the model's own length when it is None; more than the model has positions for is an error."""
     limit = reads_at_most(model)
     if max_length is not None and max_length > limit:
         raise UserError(
-            f"--max_length {max_length} is above the {limit} tokens that this model has positions for: "
+            f"{flag} {max_length} is above the {limit} tokens that this model has positions for: "
             f"give at most {limit}, or convert the model with conversion.convert"
         )
     return limit if max_length is None else max_length
@@ -116,6 +118,11 @@ def add_lora(model: Any, arguments: Any) -> Any:
     from peft import LoraConfig, get_peft_model
 
     head = head_name(model)
+    if hasattr(model, "merge_and_unload"):
+        raise UserError(
+            f"--lora_r {arguments.lora_r} starts a new adapter, but --model_name_or_path "
+            f"{arguments.model_name_or_path!r} is one already: leave --lora_r out to train it further"
+        )
     linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     targets = sorted({name.rsplit(".", 1)[-1] for name in linear if name != head})
     config = LoraConfig(
@@ -142,14 +149,14 @@ def _base_of_adapter(name: str) -> str | None:
     return str(json.loads(path.read_text())["base_model_name_or_path"])
 
 
-def _merge_adapter(model: Any, adapter: str) -> Any:
+def _with_adapter(model: Any, adapter: str, trainable: bool) -> Any:
     from peft import PeftModel
 
     try:
-        merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        wrapped = PeftModel.from_pretrained(model, adapter, is_trainable=trainable)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"--adapter {adapter!r} does not fit this model: {_first_line(error)}") from error
-    return merged
+    return wrapped if trainable else wrapped.merge_and_unload()
 
 
 def _first_line(error: Exception) -> str:

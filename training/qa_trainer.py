@@ -9,6 +9,7 @@ from transformers import Trainer
 
 from .answers import Answers
 from .features import Windower
+from .length_distillation import ShortReader
 from .predict import predict
 from .train_features import span_loss
 
@@ -53,6 +54,7 @@ class QATrainer(Trainer):
         windower: makes the evaluation's windows.
         score: from the rows and their answers to a dict of numbers; logged under `eval_`.
         predict_options: keywords of `predict`.
+        short_reader: adds its `error` to the loss, `distil_weight` times, and logs it as `distil_error`.
     """
 
     def __init__(
@@ -61,12 +63,16 @@ class QATrainer(Trainer):
         windower: Windower,
         score: Callable[[Any, Mapping[str, Answers]], dict[str, float]],
         predict_options: Mapping[str, Any],
+        short_reader: ShortReader | None = None,
+        distil_weight: float = 1.0,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         # Our loss is a mean over equal batches; the Trainer divides it by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         self.windower, self.score, self.predict_options = windower, score, predict_options
+        self.short_reader, self.distil_weight = short_reader, distil_weight
+        self.distil_errors: list[torch.Tensor] = []  # since the last log
         self.answers: dict[str, Answers] = {}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
@@ -79,11 +85,21 @@ class QATrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Mean over the windows of the batch of `span_loss`."""
+        """Mean over the windows of the batch of `span_loss`, and what the long reading differs from the short one."""
         gold = {name: inputs.pop(name) for name in ("starts", "ends", "allowed")}
-        outputs = model(**inputs)
+        outputs = model(**inputs, output_hidden_states=self.short_reader is not None)
         loss = span_loss(outputs, **gold)
+        if self.short_reader is not None:
+            error = self.short_reader.error(inputs["input_ids"], outputs.hidden_states[-1], gold["allowed"])
+            self.distil_errors.append(error.detach())
+            loss = loss + self.distil_weight * error
         return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if "loss" in logs and self.distil_errors:
+            logs["distil_error"] = torch.stack(self.distil_errors).mean().item()
+            self.distil_errors.clear()
+        super().log(logs, *args, **kwargs)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"

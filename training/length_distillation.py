@@ -1,0 +1,92 @@
+"""Teach a model to read a long document as it reads a short one: hidden states of short windows as the target.
+
+A converted model is the source exactly while a document fits the old length; beyond it the tiled positions and the
+window's band are new to the weights, and the answer's two tokens of an example say little about them. The model itself
+knows better: a frozen copy reads the same document in windows of the old length, and at every document token the long
+reading is pulled to the hidden state of the window in which that token is most central. It is knowledge distillation
+(Hinton et al., 2015, on hidden states as in FitNets, Romero et al., 2015) with the short reading as the teacher.
+"""
+
+import copy
+from typing import Any
+
+import torch
+
+from hub_datasets.cli import UserError
+
+from .features import Window, collate
+
+
+class ShortReader:
+    """A frozen copy of `model` that reads documents in windows of `max_length` tokens.
+
+    Args:
+        model: question-answering model, wrapped for LoRA or not; what it is now is what the copy stays.
+        pad_token_id: fills the shorter windows of a batch.
+        max_length: tokens of a window, prefix and last token included.
+        overlap: document tokens that neighbouring windows share.
+    """
+
+    def __init__(self, model: Any, pad_token_id: int, max_length: int, overlap: int = 128):
+        whole = copy.deepcopy(model)
+        if hasattr(whole, "merge_and_unload"):
+            whole = whole.merge_and_unload()
+        self.encoder = getattr(whole, whole.base_model_prefix).eval().requires_grad_(False)
+        self.config, self.pad_token_id = whole.config, pad_token_id
+        self.max_length, self.overlap = max_length, overlap
+
+    @torch.no_grad()
+    def hidden_states(self, input_ids: torch.Tensor, document: torch.Tensor) -> torch.Tensor:
+        """Last hidden states of the document tokens of one sequence, each from the window where it is most central.
+
+        Args:
+            input_ids: (tokens,) a whole sequence: prefix, document, last token, padding.
+            document: (tokens,) True on the document.
+
+        Returns:
+            (document tokens, width) float32.
+        """
+        self.encoder.to(input_ids.device)
+        start, length = int(document.int().argmax()), int(document.sum())
+        ids = input_ids.cpu()
+        prefix, text, end = ids[:start], ids[start : start + length], ids[start + length : start + length + 1]
+        room = self.max_length - len(prefix) - len(end)
+        if room <= self.overlap:
+            raise UserError(
+                f"--distil_length {self.max_length} leaves {room} document tokens a window beside the question, no "
+                f"more than the {self.overlap} that windows share: give a larger --distil_length"
+            )
+        starts = range(0, max(length - self.overlap, 1), room - self.overlap)
+        parts = [text[first : first + room] for first in starts]
+        windows = [
+            Window(torch.cat([prefix, part, end]).numpy(), len(prefix), first, len(part))
+            for first, part in zip(starts, parts, strict=True)
+        ]
+        batch = collate(windows, self.config, self.pad_token_id)
+        read = self.encoder(**{name: tensor.to(input_ids.device) for name, tensor in batch.items()})[0].float()
+        # The shared tokens of two windows belong half to the one and half to the other.
+        cuts = [first + self.overlap // 2 if first else 0 for first in starts] + [length]
+        return torch.cat(
+            [
+                hidden[start + cut - first : start + next_cut - first]
+                for hidden, first, cut, next_cut in zip(read, starts, cuts, cuts[1:], strict=False)
+            ]
+        )
+
+    def error(self, input_ids: torch.Tensor, hidden: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+        """How far the long reading is from the short one, as a share of the short one's variance; mean over sequences.
+
+        Args:
+            input_ids: (sequences, tokens).
+            hidden: (sequences, tokens, width) last hidden states of the long reading.
+            allowed: (sequences, tokens) True on the document, and on the first token as `TrainCollator` has it.
+        """
+        document = allowed.clone()
+        document[:, 0] = False
+        errors = []
+        for ids, states, inside in zip(input_ids, hidden, document, strict=True):
+            if inside.any():
+                target = self.hidden_states(ids, inside)
+                lost = (states[inside].float() - target).square().sum()
+                errors.append(lost / (target - target.mean(dim=0)).square().sum().clamp(min=1e-6))
+        return torch.stack(errors).mean() if errors else hidden.sum() * 0
