@@ -23,17 +23,16 @@ class ShortReader:
     Args:
         model: question-answering model, wrapped for LoRA or not; what it is now is what the copy stays.
         pad_token_id: fills the shorter windows of a batch.
-        max_length: tokens of a window, prefix and last token included.
-        overlap: document tokens that neighbouring windows share.
+        max_length: tokens of a window, prefix and last token included; a quarter of them are shared with the next one.
     """
 
-    def __init__(self, model: Any, pad_token_id: int, max_length: int, overlap: int = 128):
+    def __init__(self, model: Any, pad_token_id: int, max_length: int):
         whole = copy.deepcopy(model)
         if hasattr(whole, "merge_and_unload"):
             whole = whole.merge_and_unload()
         self.encoder = getattr(whole, whole.base_model_prefix).eval().requires_grad_(False)
         self.config, self.pad_token_id = whole.config, pad_token_id
-        self.max_length, self.overlap = max_length, overlap
+        self.max_length, self.overlap = max_length, max_length // 4
 
     @torch.no_grad()
     def hidden_states(self, input_ids: torch.Tensor, document: torch.Tensor) -> torch.Tensor:
