@@ -92,6 +92,6 @@ def scores_html(reader: Reader) -> str:
         for language, score in reader.scores.items()
     )
     return f"""{purpose}
-    <p>How often it is right, measured on XQuAD, the same 1,190 questions in each language:</p>
+    <p>How often it is right, measured on XQuAD, the same questions in each language:</p>
     <table><thead><tr><th scope="col">Language</th><th scope="col">Exact match, %</th><th scope="col">F1, %</th></tr>
     </thead><tbody>{rows}</tbody></table>"""

@@ -46,7 +46,7 @@ def test_the_wheel_carries_what_the_rooms_read(wheel):
         str(path.relative_to(ROOT))
         for room in ROOMS
         for path in (ROOT / room).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.name != ".gitkeep"
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert expected and not expected - names
     assert {name.split("/")[0] for name in names} - {*ROOMS} == {f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
