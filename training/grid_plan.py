@@ -126,7 +126,8 @@ class _Builder:
         self.made: set[Path] = set()
 
     def add(self, label: str, column: Mapping[str, Any], model: str, seed: int) -> None:
-        trained = self._finetune(column["training"], model, seed)
+        training = column["training"]
+        trained = self._finetune(training[model] if isinstance(training, Mapping) else training, model, seed)
         folder = self.output_dir / "scores" / slug(label) / slug(model) / f"seed-{seed}"
         flags = {
             "model_name_or_path": str(trained),
@@ -145,15 +146,14 @@ class _Builder:
         if isinstance(checkpoint, Mapping):
             needs = (self._pretrain(checkpoint["pretrained"]),)
             checkpoint = str(needs[0])
-        own = self.grid["finetuning"]["trainings"][training]
+        own = {**(self.grid["finetuning"].get("common") or {}), **self.grid["finetuning"]["trainings"][training]}
         folder = self.output_dir / training / slug(model) / f"seed-{seed}"
         flags = {
             "model_name_or_path": checkpoint,
-            **(self.grid["finetuning"].get("common") or {}),
             **own,
             "seed": seed,
             "data_dir": self._data_dir(own["dataset"]),
-            "max_train_samples": self.want.max_train_samples,
+            **({"max_train_samples": self.want.max_train_samples} if self.want.max_train_samples else {}),
             **self.want.finetune_flags,
         }
         self._step(Step(f"train {training} | {model} | seed {seed}", "training/finetune.py", flags, folder, needs))

@@ -109,9 +109,19 @@ class TestThesisGrid:
         for name, kind in (("finetune", FinetuneArguments), ("pretrain", PretrainArguments)):
             parsers[f"training/{name}.py"] = make_parser(kind, prog=name, description="", example="")
         steps = thesis(max_train_samples=5, max_eval_samples=5, data_dir="/data").steps
-        for step in [*steps, *make_plan(read_grid("small"), Path("x"), Narrowing()).steps]:
+        others = [make_plan(read_grid(name), Path("x"), Narrowing()).steps for name in ("small", "length")]
+        for step in [*steps, *others[0], *others[1]]:
             options = parsers[step.entry_point]._option_string_actions
             assert {f"--{name}" for name in step.flags} <= set(options), step.title
+
+    def test_a_column_may_train_each_model_its_own_way(self) -> None:
+        plan = make_plan(read_grid("length"), Path("x"), Narrowing(seeds=[1]))
+        trained = [step.flags for step in plan.steps if step.entry_point == "training/finetune.py"]
+        assert [flags["model_name_or_path"] for flags in trained] == ["embedded", "embedded-long"]
+        assert "long_fraction" not in trained[0] and trained[1]["long_fraction"] == 0.5
+        assert {flags["max_train_samples"] for flags in trained} == {1200}
+        few = make_plan(read_grid("length"), Path("x"), Narrowing(seeds=[1], max_train_samples=9)).steps[0]
+        assert few.flags["max_train_samples"] == 9
 
     def test_published_figures_stand_under_cells_of_the_grid(self) -> None:
         columns = read_grid("thesis")["scoring"]["columns"]
@@ -157,7 +167,7 @@ class TestThesisGrid:
             thesis(**want)
 
     def test_bad_grids(self, tmp_path) -> None:
-        with pytest.raises(UserError, match="neither a file nor one of small, thesis"):
+        with pytest.raises(UserError, match="neither a file nor one of length, small, thesis"):
             read_grid("big")
         (tmp_path / "a.yaml").write_text("seeds: [1]")
         with pytest.raises(UserError, match="has no 'models'"):
