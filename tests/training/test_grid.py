@@ -118,7 +118,7 @@ class TestThesisGrid:
         plan = make_plan(read_grid("length"), Path("x"), Narrowing(seeds=[1]))
         trained = [step.flags for step in plan.steps if step.entry_point == "training/finetune.py"]
         assert [flags["model_name_or_path"] for flags in trained] == ["embedded", "embedded-long"]
-        assert "long_fraction" not in trained[0] and trained[1]["long_fraction"] == 0.5
+        assert "long_fraction" not in trained[0] and trained[1]["long_fraction"] == 0.4
         assert {flags["max_train_samples"] for flags in trained} == {1200}
         few = make_plan(read_grid("length"), Path("x"), Narrowing(seeds=[1], max_train_samples=9)).steps[0]
         assert few.flags["max_train_samples"] == 9
