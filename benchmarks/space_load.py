@@ -224,6 +224,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long they ask")
     parser.add_argument("--output", type=Path, default=Path("docs/space_load.json"), help="where the figures go")
     arguments = parser.parse_args()
+    from benchmarks.machine import machine
     from training.tables import aligned
 
     with tempfile.TemporaryDirectory() as folder:
@@ -236,7 +237,12 @@ def main() -> None:
             print(aligned(["attack", "lives on", "reply"], [[a.name, str(a.survived), a.reply[:90]] for a in tried]))
             left = kept(temporary)
             print(f"bytes of visitors' files kept: {left}")
-    report = {"load": figures, "attacks": [asdict(attack) for attack in tried], "bytes_kept": left}
+    report = {
+        "machine": machine(),
+        "load": figures,
+        "attacks": [asdict(attack) for attack in tried],
+        "bytes_kept": left,
+    }
     write_atomically(arguments.output, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 

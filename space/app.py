@@ -19,6 +19,7 @@ import gradio as gr
 from hub_datasets.cli import UserError, run
 from space import panel, render
 from space.documents import MAX_CHARACTERS, MAX_FILE_BYTES, SUFFIXES, clean, read_document
+from space.forget import SESSIONS, forget
 from space.gallery import examples
 from space.limits import APP_KWARGS, QUEUE_LENGTH
 from space.reader import Reader, load_reader
@@ -170,6 +171,7 @@ def build_page(reader: Reader) -> gr.Blocks:
         page.unload(leave)
         gr.api(answer_question, api_name="ask", concurrency_limit=1, concurrency_id="reader")
     page.queue(max_size=QUEUE_LENGTH)
+    forget(page)
     return page
 
 
@@ -214,6 +216,7 @@ def launch_options() -> dict[str, Any]:
         "head": f"<script>{(HERE / 'page.js').read_text()}</script>",
         "js": "() => window.preparePage()",
         "max_file_size": MAX_FILE_BYTES,
+        "state_session_capacity": SESSIONS,
         "footer_links": ["api"],
         "run_history": False,
         "enable_monitoring": False,

@@ -15,6 +15,12 @@ MASTHEAD = """
   are read from beginning to end, in about a hundred languages.</p>
 </header>"""
 
+# XQuAD's languages, for people.
+LANGUAGES = {
+    "ar": "Arabic", "de": "German", "el": "Greek", "en": "English", "es": "Spanish", "hi": "Hindi",
+    "ro": "Romanian", "ru": "Russian", "th": "Thai", "tr": "Turkish", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+
 FILE_HINT = f"<p>{', '.join(suffix[1:] for suffix in SUFFIXES)}, up to {MAX_FILE_BYTES // 2**20} MB</p>"
 
 
@@ -37,6 +43,9 @@ def theme() -> gr.themes.Base:
         input_background_fill_dark="#1e2125",
         block_border_color="#dedad2",
         block_border_color_dark="#3a3f45",
+        block_radius="14px",
+        button_large_radius="14px",
+        button_medium_radius="10px",
         button_primary_background_fill="#1f5f8b",
         button_primary_background_fill_hover="#184b6e",
         button_primary_background_fill_dark="#8cc4ec",
@@ -73,7 +82,7 @@ def how_it_works(reader: Reader) -> str:
     <p>A second question reads the whole document again: from the first layer on, every token has read the question, so
     nothing but the splitting into tokens could be reused.</p>
     <p>Model: <bdi>{escape(reader.name)}</bdi>. Nothing you send is kept: a file is deleted once its text is
-    read, and the text lives in this browser tab alone.</p>
+    read, and the text lives in this browser tab and travels with each question.</p>
     {scores_html(reader)}
   </div>
 </div>"""
@@ -87,9 +96,9 @@ def scores_html(reader: Reader) -> str:
     if reader.scores is None:
         return purpose
     rows = "".join(
-        f'<tr><td lang="{escape(language)}">{escape(language)}</td><td>{score["exact_match"]:.1f}</td>'
+        f"<tr><td>{escape(LANGUAGES.get(language, language))}</td><td>{score['exact_match']:.1f}</td>"
         f"<td>{score['f1']:.1f}</td></tr>"
-        for language, score in reader.scores.items()
+        for language, score in sorted(reader.scores.items(), key=lambda item: -item[1]["f1"])
     )
     return f"""{purpose}
     <p>How often it is right, measured on XQuAD, the same questions in each language:</p>

@@ -104,7 +104,9 @@ def main() -> None:
             message="Publish the page",
             delete_patterns=[f"{room}/*" for room in ROOMS],
         )
-    print(url or f"{arguments.repo_id} is up to date")
+    from huggingface_hub import constants
+
+    print(f"{constants.ENDPOINT}/spaces/{arguments.repo_id}{'' if url else ' is up to date'}")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,15 @@ def test_a_block_that_cannot_run_says_what_it_needs_and_how_long_it_takes():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_code_hides_from_these_tests(page):
+    """Neither indented, which Markdown shows as code too, nor in a fence of another kind."""
+    text = page.read_text(encoding="utf-8")
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert not re.search(r"(?:^|\n)\n(?:    |\t)\S", outside)
+    assert set(re.findall(r"^```(\w*)\n(?=.)", text, flags=re.MULTILINE)) - {""} <= {"bash", "python", "text"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_within_the_repository_lead_somewhere(page):
     dead = [
         target

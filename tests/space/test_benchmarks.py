@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import no_answer, reader, space_load
+from benchmarks import languages, no_answer, reader, space_load
 from benchmarks.no_answer import Judged
 
 
@@ -101,8 +101,22 @@ def test_many_clients_lose_nothing(page_server):
     assert figures["p50"] <= figures["p99"] <= figures["max"]
 
 
-@pytest.mark.parametrize("name", ["no_answer", "reader", "space_load"])
+@pytest.mark.parametrize("name", ["languages", "no_answer", "reader", "space_load"])
 def test_help_names_an_example(name):
     command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"example: python -m benchmarks.{name}" in done.stdout
+
+
+def test_the_languages_are_drawn_and_told_the_best_first(tmp_path, monkeypatch, capsys):
+    scores = {"xquad": {"de": {"exact_match": 1.0, "f1": 2.0}, "sv": {"exact_match": 3.0, "f1": 4.06}}}
+    (tmp_path / "scores.json").write_text(json.dumps(scores))
+    command = ["languages", "--scores", str(tmp_path / "scores.json"), "--output", str(tmp_path / "plot.png")]
+    monkeypatch.setattr(sys, "argv", command)
+    languages.main()
+    assert capsys.readouterr().out == "F1 by language: sv 4.1, de 2.0\n"
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_long_documents_are_read_in_fewer_rounds():
+    assert [reader.rounds(length, 9) for length in (1_024, 4_096, 16_384, 65_536)] == [9, 9, 2, 2]

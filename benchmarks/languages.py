@@ -1,0 +1,51 @@
+"""F1 and exact match of the shipped adapter by language, as a plot and as one line.
+
+    python -m benchmarks.languages
+    python -m benchmarks.languages --scores runs/adapter/scores.json --output runs/languages.png
+
+Draws what training/score.py measured and training/pack_adapter.py put beside the adapter; measures nothing itself.
+"""
+
+import argparse
+from pathlib import Path
+
+from hub_datasets.cli import UserError, run
+
+
+def by_f1(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The languages, the best first."""
+    return dict(sorted(scores.items(), key=lambda item: (-item[1]["f1"], item[0])))
+
+
+def line(scores: dict[str, dict[str, float]]) -> str:
+    """F1 of every language in one line."""
+    return ", ".join(f"{language} {score['f1']:.1f}" for language, score in by_f1(scores).items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Draw the adapter's XQuAD scores by language.",
+        epilog="example: python -m benchmarks.languages --scores space/adapter/scores.json",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--scores", type=Path, default=Path("space/adapter/scores.json"), help="of pack_adapter.py")
+    parser.add_argument("--output", type=Path, default=Path("docs/languages.png"), help="the plot")
+    arguments = parser.parse_args()
+    from training import plots
+    from training.gold import read_json
+
+    scores = read_json(arguments.scores, "--scores").get("xquad")
+    if not scores:
+        raise UserError(
+            f"--scores {str(arguments.scores)!r} holds no scores under 'xquad': give pack_adapter.py's file"
+        )
+    ordered = by_f1(scores)
+    series = {
+        name: [score[key] for score in ordered.values()] for name, key in (("F1", "f1"), ("exact match", "exact_match"))
+    }
+    plots.bars(arguments.output, "XQuAD, zero-shot, the shipped adapter", list(ordered), series)
+    print(f"F1 by language: {line(scores)}")
+
+
+if __name__ == "__main__":
+    run(main)
