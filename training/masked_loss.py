@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from torch import Tensor
+from transformers import initialization
 from transformers.models.longformer.modeling_longformer import LongformerLMHead, LongformerMaskedLMOutput
 
 IGNORED = -100
@@ -38,6 +39,13 @@ class LongformerForMaskedLM(transformers.LongformerForMaskedLM):
     def __init__(self, config: Any):
         super().__init__(config)
         self.lm_head.__class__ = _Head
+
+    @torch.no_grad()
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        super()._init_weights(module)
+        # transformers leaves a head's bias that the checkpoint lacks as it finds the memory, with infinities in it.
+        if isinstance(module, LongformerLMHead):
+            initialization.zeros_(module.bias)  # of a loaded bias it keeps the values
 
     def get_output_embeddings(self) -> Any:
         """The whole head, not its decoder alone: FSDP makes one unit of it and the word embeddings, which share

@@ -75,6 +75,20 @@ def test_accumulated_parts_add_up_to_the_whole(models):
             torch.testing.assert_close(parameter.grad, whole[name], rtol=1e-4, atol=1e-7)
 
 
+def test_a_head_that_the_checkpoint_lacks_starts_from_numbers(tmp_path):
+    tiny.longformer().longformer.save_pretrained(tmp_path / "encoder")
+    tiny.longformer().save_pretrained(tmp_path / "whole")
+    torch.use_deterministic_algorithms(True)  # memory that nobody has written holds NaN, not zeros by luck
+    try:
+        fresh = LongformerForMaskedLM.from_pretrained(tmp_path / "encoder")
+        whole = LongformerForMaskedLM.from_pretrained(tmp_path / "whole")
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(parameter.isfinite().all() for parameter in fresh.parameters())
+    assert fresh.lm_head.bias.count_nonzero() == 0 and fresh.lm_head.decoder.bias is fresh.lm_head.bias
+    assert torch.equal(whole.lm_head.bias, tiny.longformer().lm_head.bias)
+
+
 def test_without_labels_it_is_the_native_model(models):
     native, ours = models
     batch = _batch()
