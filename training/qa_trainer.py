@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import RandomSampler, Sampler
 from transformers import Trainer
 
 from .answers import Answers
@@ -21,30 +21,28 @@ class LengthMixedSampler(Sampler[int]):
 
     Within pools of POOL random batches the windows are sorted by length and cut into batches, which are then shuffled.
     So an optimiser step sees all lengths, which transformers' `group_by_length` (sorted within a pool) does not give.
+    `size` windows are drawn, a multiple of `batch_size`: all of them, and some once more.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
-        self.lengths, self.batch_size, self.seed = torch.tensor(lengths), batch_size, seed
+    def __init__(self, lengths: Sequence[int], size: int, batch_size: int, seed: int):
+        self.lengths, self.size, self.batch_size, self.seed = torch.tensor(lengths), size, batch_size, seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return self.size
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = torch.randperm(len(self), generator=generator)
-        full: list[torch.Tensor] = []
-        rest: list[torch.Tensor] = []  # an incomplete batch stays last: its neighbours must not shift
+        order = torch.randperm(len(self.lengths), generator=generator)
+        order = order.repeat(-(-self.size // len(order)))[: self.size]
+        batches: list[torch.Tensor] = []
         for pool in order.split(self.batch_size * POOL):
-            for batch in pool[self.lengths[pool].argsort(stable=True)].split(self.batch_size):
-                (full if len(batch) == self.batch_size else rest).append(batch)
-        for number in torch.randperm(len(full), generator=generator).tolist():
-            yield from full[number].tolist()
-        for batch in rest:
-            yield from batch.tolist()
+            batches += pool[self.lengths[pool].argsort(stable=True)].split(self.batch_size)
+        for number in torch.randperm(len(batches), generator=generator).tolist():
+            yield from batches[number].tolist()
 
 
 class QATrainer(Trainer):
@@ -76,11 +74,17 @@ class QATrainer(Trainer):
         self.answers: dict[str, Answers] = {}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
-        if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
+        """An epoch is whole updates, its last one filled with windows that come twice: however an update is split over
+        processes, it sees as many windows as any other, and accelerate has no batch of its own to fill."""
         rows: Any = train_dataset if train_dataset is not None else self.train_dataset
-        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
-        return LengthMixedSampler(rows["length"], self.args.train_batch_size, seed)
+        update = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        size = -(-len(rows) // update) * update
+        if self.args.train_sampling_strategy == "random":
+            return RandomSampler(rows, num_samples=size)
+        if self.args.train_sampling_strategy == "group_by_length":
+            seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+            return LengthMixedSampler(rows["length"], size, self.args.train_batch_size, seed)
+        return super()._get_train_sampler(train_dataset)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

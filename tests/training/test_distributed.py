@@ -208,8 +208,11 @@ def _finetune_arguments(model, output_dir, **changed):
 
 @pytest.mark.slow
 def test_two_processes_finetune_like_one_and_write_the_same_predictions(material, tmp_path):
-    succeed(FINETUNE, _finetune_arguments(material / "plain", tmp_path / "one"))
-    two = _finetune_arguments(material / "plain", tmp_path / "two", gradient_accumulation_steps=1)
+    few = {"max_train_samples": 10}  # epochs end within the 20 steps, each in the middle of an update
+    told = succeed(FINETUNE, _finetune_arguments(material / "plain", tmp_path / "one", **few))
+    windows = int(re.findall(r"became (\d+) training windows", told)[0])
+    assert windows % 4 and windows < 20 * 4 / 2
+    two = _finetune_arguments(material / "plain", tmp_path / "two", gradient_accumulation_steps=1, **few)
     succeed(FINETUNE, two, config="multi_gpu.yaml")
     assert json.loads((tmp_path / "two" / "checkpoint-20" / "run.json").read_text())["processes"] == 2
     assert largest_difference(losses(tmp_path / "one"), losses(tmp_path / "two")) < 1e-5
