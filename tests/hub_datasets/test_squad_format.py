@@ -151,6 +151,22 @@ def test_the_collector_is_left_as_it_was():
         assert gc.isenabled() == (switch is gc.enable)
 
 
+def test_nothing_stays_frozen_when_the_rows_are_made_or_left():
+    content = json.dumps(GOOD).encode()
+    assert gc.get_freeze_count() == 0
+    assert len(list(long_tables(content, "f.json", None, ConcatOptions()))) == 1 and gc.get_freeze_count() == 0
+    left = long_tables(content, "f.json", None, ConcatOptions())
+    assert next(left).num_rows == 1 and gc.get_freeze_count() > 0
+    left.close()
+    assert gc.get_freeze_count() == 0
+    gc.freeze()  # as a server does before it forks
+    try:
+        list(long_tables(content, "f.json", None, ConcatOptions()))
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+
+
 def test_a_file_that_differs_from_the_official_one():
     check_sha256(b"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "f.json")
     with pytest.raises(CorpusError, match=r"f\.json differs from the official file .* data_files"):
