@@ -10,6 +10,8 @@ import pytest
 
 from space.documents import MAX_FILE_BYTES
 from space.gallery import examples
+from space.reader import Progress, Reader, Reading
+from training.answers import Answer
 
 from .test_documents import encrypted_pdf, pdf
 from .test_render import HOSTILE
@@ -78,6 +80,32 @@ def test_paste_ask_and_see_the_answer_in_its_place(visit):
         " return mark.top > frame.top && mark.bottom < frame.bottom; }"
     )
     assert "windows of up to 128" in tab.text(".cost")
+    assert tab.problems == []
+
+
+@pytest.mark.slow
+def test_a_file_of_a_million_characters_is_shown_with_the_answer_in_its_place(visit, monkeypatch, tmp_path):
+    """The reading itself is short-circuited: what is tested is that page and browser carry the document."""
+    document = (" ".join(["Filler words go on."] * 20) + "\n\n") * 2_475 + "The needle lies here.\n\n"
+    document += "x" * (1_000_000 - len(document))
+    (tmp_path / "long.txt").write_text(document)
+    start = document.index("needle")
+    found = Answer("needle", start, start + 6, 1.0, 0.9)
+
+    def steps(self, document, question, *, n_best=5):
+        yield Progress(0, 1)
+        return Reading((found,), True, 0.1, 250_000, ((0, len(document)),), 1.0, 0.1, False)
+
+    monkeypatch.setattr(Reader, "steps", steps)
+    tab = visit()
+    tab.page.set_input_files("input[type=file]", tmp_path / "long.txt")
+    tab.page.wait_for_function("() => document.querySelector('#notice').innerText.includes('1,000,000 characters')")
+    tab.ask("needle")
+    assert tab.marked() == "needle"
+    tab.page.wait_for_function(
+        "() => { const m = document.getElementById('answer-1').getBoundingClientRect();"
+        " return m.top > 0 && m.bottom < innerHeight; }"
+    )
     assert tab.problems == []
 
 
