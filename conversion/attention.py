@@ -22,6 +22,7 @@ from .banded import Plan, banded_attention, make_plan
 
 logger = logging.get_logger(__name__)
 Model = TypeVar("Model", bound=nn.Module)
+_SLICE = 512  # tokens of a feed-forward at a time: fewer cost the products speed, more leave the cache
 
 
 def use_fast_attention(model: Model) -> Model:
@@ -128,6 +129,20 @@ class LongformerEncoder(native.LongformerEncoder):
         )
 
 
+class LongformerLayer(native.LongformerLayer):
+    """LongformerLayer whose feed-forward goes over slices of the tokens on a CPU, unless gradients are wanted."""
+
+    def ff_chunk(self, attn_output):
+        # The activations of a whole input leave the cache, and are fresh pages every time. Hooks expect them whole, and
+        # autocast may convert the weights for each slice anew.
+        whole = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+        modules = *self.intermediate.modules(), *self.output.modules()
+        if whole or attn_output.device.type != "cpu" or any(map(_is_hooked, modules)):
+            return super().ff_chunk(attn_output)
+        tokens = attn_output.flatten(0, 1).split(_SLICE)
+        return torch.cat([super(LongformerLayer, self).ff_chunk(part) for part in tokens]).view_as(attn_output)
+
+
 class LongformerSelfAttention(native.LongformerSelfAttention):
     """LongformerSelfAttention by block-banded products, for inputs of any length."""
 
@@ -159,7 +174,7 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
         tokens = hidden_states.gather(1, positions[:, :, None].expand(-1, -1, width))
         query = self.query_global(tokens).view(split).transpose(1, 2) / math.sqrt(self.head_dim)
         key, value = self.key_global, self.value_global
-        # In an exported graph the number is open: few, then.
+        # In a compiled or exported graph the number is open: few, then.
         few = guard_or_true(count * self.num_heads < width) and _is_plain(key) and _is_plain(value)
         if few:
             key_weight, value_weight = (m.weight.view(self.num_heads, self.head_dim, width) for m in (key, value))
@@ -185,12 +200,16 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
 
 def _is_plain(module: nn.Module) -> bool:
     """Whether reading the weights is the same as calling the module: no adapter, no quantisation, no hook."""
-    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
-    return type(module) is nn.Linear and not hooked
+    return type(module) is nn.Linear and not _is_hooked(module)
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 _FAST: dict[type, type] = {
     native.LongformerModel: LongformerModel,
     native.LongformerEncoder: LongformerEncoder,
+    native.LongformerLayer: LongformerLayer,
     native.LongformerSelfAttention: LongformerSelfAttention,
 }

@@ -8,7 +8,7 @@ token sees which, what a masked token yields) are those of transformers' Longfor
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,11 +55,9 @@ def make_plan(
     if mask is not None:
         is_global, padding = mask == 2, mask <= 0
         local = ~(padding | is_global)
-        count = is_global.sum(1).amax().item()
-        if isinstance(count, torch.SymInt):  # an exported graph serves any number of global tokens, none too
-            torch._check(count >= 0)
-            torch._check(count <= shape[1])
-        if isinstance(count, torch.SymInt) or count:
+        count = _most(is_global)
+        # A compiled or exported graph serves any number of global tokens, none too.
+        if torch.compiler.is_compiling() or count:
             first = is_global.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :count]
             global_tokens = GlobalTokens(first, is_global.gather(1, first))
         if walk and not padding.any():
@@ -68,6 +66,17 @@ def make_plan(
         every = torch.ones(shape, dtype=torch.long) if mask is None else mask
         return Plan(padding, local, global_tokens, [make_row(row) for row in every], {})
     return Plan(padding, local, global_tokens, None, {w: _visible_keys(local, global_tokens, w) for w in set(windows)})
+
+
+def _most(marked: Tensor) -> int:
+    """The most True of any row; in a graph that is being compiled or exported a symbol, and no break."""
+    if not torch.compiler.is_compiling():
+        return int(marked.sum(1).amax())
+    with torch._dynamo.patch_dynamo_config(capture_scalar_outputs=True):
+        count: Any = marked.sum(1).amax().item()
+    torch._check(count >= 0)
+    torch._check(count <= marked.shape[1])
+    return count
 
 
 def banded_attention(query: Tensor, key: Tensor, value: Tensor, plan: Plan, window: int, dropout_p: float) -> Tensor:

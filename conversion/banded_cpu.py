@@ -5,6 +5,7 @@ and keys, which are read where the projections left them. Of a mask only what a 
 where the band begins and ends, and a row for the keys that the band must not see.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -52,6 +53,20 @@ class Block(NamedTuple):
     hidden: list[int]
 
 
+class Room:
+    """Memory for one tensor of each block, used again: fresh pages cost about as much as what is written to them."""
+
+    def __init__(self, like: Tensor):
+        self.memory = like.new_empty(0)
+
+    def take(self, *shape: int) -> Tensor:
+        """A tensor of any content; the last one taken here is overwritten."""
+        size = math.prod(shape)
+        if self.memory.numel() < size:
+            self.memory = self.memory.new_empty(size)
+        return self.memory[:size].view(shape)
+
+
 class BandedAttention(torch.autograd.Function):
     """`apply(query, key, value, rows, window, dropout_p)`, as `conversion.banded.banded_attention` has it."""
 
@@ -64,10 +79,10 @@ class BandedAttention(torch.autograd.Function):
         context = torch.zeros_like(query, memory_format=torch.contiguous_format)
         for index, row in enumerate(rows):
             q, k, v, out = (x[index].transpose(0, 1) for x in (query, key, value, context))  # (heads, length, width)
-            global_v = v[:, row.global_tokens]
+            global_v, room = v[:, row.global_tokens], Room(v)
             for block in _walk(q, k, row, window, dropout_p, seed + index):
                 weights = block.weights if block.kept is None else block.weights.mul_(block.kept)
-                torch.bmm(weights, _beside(global_v, v[:, block.keys]), out=out[:, block.queries])
+                torch.bmm(weights, _beside(room, global_v, v[:, block.keys]), out=out[:, block.queries])
             out[:, row.hidden] = 0.0
         return context
 
@@ -82,16 +97,23 @@ class BandedAttention(torch.autograd.Function):
             grad_q, grad_k, grad_v = (x[index].transpose(0, 1) for x in grads)
             global_v, count = v[:, row.global_tokens], len(row.global_tokens)
             grad_globals = torch.zeros_like(global_v), torch.zeros_like(global_v)
+            of_values, of_scores, of_keys = Room(v), Room(v), Room(v)
             for block in _walk(q, k, row, window, dropout_p, seed + index):
                 weights, queries, grad_block = block.weights, q[:, block.queries], grad_out[:, block.queries]
                 if block.hidden:
                     grad_block = grad_block.clone()
                     grad_block[:, block.hidden] = 0.0
                 used = weights if block.kept is None else weights * block.kept
-                values = _beside(global_v, v[:, block.keys])
+                values = _beside(of_values, global_v, v[:, block.keys])
+                grad_scores = of_scores.take(*weights.shape)
                 # The softmax is linear going backward, so that the scale of the scores can come in here.
-                grad_scores = torch.baddbmm(
-                    weights, grad_block, values.transpose(1, 2), beta=0, alpha=query.shape[-1] ** -0.5
+                torch.baddbmm(
+                    weights,
+                    grad_block,
+                    values.transpose(1, 2),
+                    beta=0,
+                    alpha=query.shape[-1] ** -0.5,
+                    out=grad_scores,
                 )
                 if block.kept is not None:
                     grad_scores *= block.kept
@@ -99,10 +121,12 @@ class BandedAttention(torch.autograd.Function):
                     grad_scores, weights, -1, weights.dtype, grad_input=grad_scores
                 )
                 torch.bmm(grad_scores, block.keys_seen, out=grad_q[:, block.queries])
-                for part, of_globals, of_band in (
-                    (torch.bmm(grad_scores.transpose(1, 2), queries), grad_globals[0], grad_k),
-                    (torch.bmm(used.transpose(1, 2), grad_block), grad_globals[1], grad_v),
+                for scores, rows_of, of_globals, of_band in (
+                    (grad_scores, queries, grad_globals[0], grad_k),
+                    (used, grad_block, grad_globals[1], grad_v),
                 ):
+                    part = of_keys.take(*block.keys_seen.shape)
+                    torch.bmm(scores.transpose(1, 2), rows_of, out=part)
                     of_globals += part[:, :count]
                     of_band[:, block.keys] += part[:, count:]
             grad_k.index_add_(1, row.global_tokens, grad_globals[0])
@@ -117,7 +141,7 @@ def _walk(query: Tensor, key: Tensor, row: Row, window: int, dropout_p: float, s
     # Wide blocks waste products outside the band, narrow ones calls; half precision sums its gradients in fewer parts.
     largest = min(max(window, 64), 128 if query.element_size() > 2 else 256)
     size = -(-length // -(-length // largest)) if length else 1
-    buffer = query.new_empty(heads * size * (count + min(length, size + 2 * window)))
+    of_scores, of_keys = Room(query), Room(query)
     outside = query.new_full((size, size), -torch.inf)
     before, after = outside.tril(-1), outside.triu(1)
     # Finite, so that a masked token among masked ones has weights at all; its output is cleared.
@@ -128,9 +152,8 @@ def _walk(query: Tensor, key: Tensor, row: Row, window: int, dropout_p: float, s
     for start in range(row.first, row.last, size):
         stop = min(start + size, row.last)
         first, last = max(row.first, start - window), min(row.last, stop + window)
-        keys_seen = _beside(global_key, key[:, first:last])
-        shape = heads, stop - start, count + last - first
-        scores = buffer[: shape[0] * shape[1] * shape[2]].view(shape)
+        keys_seen = _beside(of_keys, global_key, key[:, first:last])
+        scores = of_scores.take(heads, stop - start, count + last - first)
         torch.baddbmm(scores, query[:, start:stop], keys_seen.transpose(1, 2), beta=0, alpha=width**-0.5, out=scores)
         band = scores[:, :, count:]
         clipped = first - (start - window)
@@ -148,8 +171,11 @@ def _walk(query: Tensor, key: Tensor, row: Row, window: int, dropout_p: float, s
         yield Block(slice(start, stop), slice(first, last), keys_seen, scores, kept, [x - start for x in hidden])
 
 
-def _beside(of_globals: Tensor, of_band: Tensor) -> Tensor:
-    return torch.cat([of_globals, of_band], 1) if of_globals.shape[1] else of_band
+def _beside(room: Room, of_globals: Tensor, of_band: Tensor) -> Tensor:
+    heads, count, width = of_globals.shape
+    if not count:
+        return of_band
+    return torch.cat([of_globals, of_band], 1, out=room.take(heads, count + of_band.shape[1], width))
 
 
 def _kept(weights: Tensor, dropout_p: float, generator: torch.Generator) -> Tensor:

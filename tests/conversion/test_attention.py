@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import LongformerConfig, LongformerForMaskedLM, LongformerForQuestionAnswering, LongformerModel
 
 from conversion.attention import use_fast_attention, use_native_attention
-from conversion.banded import make_plan
 
 PAD = 1
 
@@ -211,7 +210,8 @@ def test_only_the_model_passed_changes_and_the_swap_can_be_undone():
         n: p.data_ptr() for n, p in parameters.items()
     }
     assert all(type(a) is type(b) for a, b in zip(other.modules(), before.values(), strict=False) if a in before)
-    assert sum(type(module) is not kind for module, kind in before.items()) == 2 + len(model.longformer.encoder.layer)
+    layers = len(model.longformer.encoder.layer)
+    assert sum(type(module) is not kind for module, kind in before.items()) == 2 + 2 * layers
     assert [type(module) for module in other.modules()] == list(before.values())
     use_native_attention(model)
     assert all(type(module) is kind for module, kind in before.items())
@@ -266,6 +266,27 @@ def test_adapters_on_the_projections_count():
     assert all(p.grad.abs().max() > 0 for name, p in model.named_parameters() if "lora" in name)
 
 
+def test_the_feed_forward_in_slices_is_the_same(monkeypatch):
+    monkeypatch.setattr("conversion.attention._SLICE", 7)
+    model, inputs = use_fast_attention(tiny()), make_inputs(75, padding="right")
+    expected = model(**inputs)[0].detach()
+    calls = []
+    kind = type(model.encoder.layer[0].intermediate)
+    plain = kind.forward
+    monkeypatch.setattr(kind, "forward", lambda self, x: calls.append(x.shape[:-1].numel()) or plain(self, x))
+    with torch.no_grad():
+        torch.testing.assert_close(model(**inputs)[0], expected, rtol=0, atol=1e-6)
+        assert calls == ([7] * 32 + [1]) * 2, "225 tokens, two layers"
+        calls.clear()
+        seen = []
+        for layer in model.encoder.layer:
+            layer.output.dense.register_forward_hook(
+                lambda module, args, output: seen.append(output.shape[:-1].numel())
+            )
+        torch.testing.assert_close(model(**inputs)[0], expected, rtol=0, atol=1e-6)
+    assert seen == calls == [225, 225], "a hook sees the activations whole"
+
+
 def test_hooks_on_the_projections_are_called():
     model, inputs = use_fast_attention(tiny()), make_inputs(40)
     expected = model(**inputs)[0]
@@ -277,20 +298,31 @@ def test_hooks_on_the_projections_are_called():
     assert len(called) == 4
 
 
-def test_compiles_whole_without_a_mask_and_without_breaks_in_the_layers():
+def test_compiles_whole_without_a_mask():
     torch._dynamo.reset()
-    model, inputs = use_fast_attention(tiny()), make_inputs(75, padding="right")
-    expected = model(inputs["input_ids"])[0]
+    model, inputs = use_fast_attention(tiny()), make_inputs(75)
     whole = torch.compile(model, backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(whole(inputs["input_ids"])[0], expected, rtol=0, atol=1e-5)
-    # With masks, the number of global tokens is read once; all layers are one graph after that.
+    torch.testing.assert_close(whole(inputs["input_ids"])[0], model(inputs["input_ids"])[0], rtol=0, atol=1e-5)
+
+
+def test_compiles_whole_with_masks_and_any_number_of_global_tokens():
     torch._dynamo.reset()
-    mask = inputs["attention_mask"] * (1 + inputs["global_attention_mask"])
-    plan = make_plan(mask, mask.shape, {4, 16}, mask.device, walk=False)
-    hidden_states = model.embeddings(inputs["input_ids"])
-    encoder = torch.compile(model.encoder, backend="aot_eager", fullgraph=True)
-    compiled = encoder(hidden_states, attention_mask=plan).last_hidden_state
-    torch.testing.assert_close(compiled, model(**inputs)[0], rtol=0, atol=1e-5)
+    torch._dynamo.utils.counters.clear()
+    model = use_fast_attention(tiny())
+    whole = torch.compile(model, backend="aot_eager", fullgraph=True)
+    for padding, which in (("right", "first"), ("holes", "by row"), ("row", "none"), ("left", "all")):
+        inputs = make_inputs(75, padding=padding, which=which)
+        expected, outputs = model(**inputs)[0], whole(**inputs)[0]
+        torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-5)
+        wanted, gradients = (
+            torch.autograd.grad(x.square().mean(), model.encoder.parameters(), allow_unused=True)
+            for x in (expected, outputs)
+        )
+        for want, gradient in zip(wanted, gradients, strict=True):
+            # A graph for any number of global tokens uses the global projections even if there are none.
+            want = torch.zeros_like(gradient) if want is None else want
+            torch.testing.assert_close(gradient, want, rtol=1e-4, atol=1e-6)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
 def test_exports_with_any_length_and_any_global_tokens():
