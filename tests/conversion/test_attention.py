@@ -131,21 +131,23 @@ def test_drawn_shapes_windows_masks_and_globals(data):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("autocast", [True, False])
 def test_half_precision_is_as_near_to_float32_as_native(dtype, autocast):
-    inputs = make_inputs(300, padding="right", which="first")
-    exact_states, exact = outputs_and_gradients(use_native_attention(tiny()), inputs)
-    errors = {}
+    """Relative errors over three draws: in all, fast's outputs stay within 1.1 of native's error, gradients in 1.5."""
+    parts, errors = ("states", "query", "key", "value", "input"), {}
     for use in (use_native_attention, use_fast_attention):
-        model = use(tiny() if autocast else tiny().to(dtype))
-        with torch.autocast("cpu", dtype, enabled=autocast):
-            states, gradients = outputs_and_gradients(model, inputs)
-        gradients = {name: gradient.float() for name, gradient in gradients.items()}
-        errors[use] = [(states[-1] - exact_states[-1]).square().mean().sqrt().item()] + [
-            (torch.cat([(g[n] - exact[n]).flatten() for n in exact if part in n]).norm() / total).item()
-            for part in ("query", "key", "value", "input")
-            for g, total in [(gradients, torch.cat([exact[n].flatten() for n in exact if part in n]).norm())]
-        ]
-    for native, fast in zip(errors[use_native_attention], errors[use_fast_attention], strict=True):
-        assert fast <= 2 * native + 1e-3, errors
+        errors[use] = torch.zeros(len(parts))
+        for seed in range(3):
+            inputs = make_inputs(300, padding="right", which="first", seed=seed)
+            states, exact = outputs_and_gradients(use_native_attention(tiny()), inputs)
+            exact["states"] = states[-1]
+            model = use(tiny() if autocast else tiny().to(dtype))
+            with torch.autocast("cpu", dtype, enabled=autocast):
+                states, got = outputs_and_gradients(model, inputs)
+            got["states"] = states[-1]
+            joined = [[torch.cat([x[n].flatten() for n in exact if part in n]) for x in (got, exact)] for part in parts]
+            errors[use] += torch.tensor([((ours - ideal).norm() / ideal.norm()).item() for ours, ideal in joined]) / 3
+    native, fast = errors[use_native_attention], errors[use_fast_attention]
+    assert (fast <= native * torch.tensor([1.1, 1.5, 1.5, 1.5, 1.5])).all(), errors
+    assert (fast <= torch.finfo(dtype).eps * torch.tensor([1.0, 5.0, 5.0, 5.0, 5.0])).all(), errors
 
 
 def test_input_ids_take_the_positions_of_the_native_code():
