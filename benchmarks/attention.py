@@ -3,6 +3,7 @@
     python benchmarks/attention.py --modes training forward --lengths 4096
     python benchmarks/attention.py --modes forward --lengths 128 512 2048 4096 16384 --dtype bfloat16
     python benchmarks/attention.py --modes memory --lengths 4096
+    python benchmarks/attention.py --modes forward-parts training-parts --layers 1
     python benchmarks/attention.py --modes report
 
 Within a run the systems take turns, so that a slow minute of the machine meets all of them; a figure is the median over
@@ -14,6 +15,8 @@ draws it and writes its tables into the page beside it.
     full        the source architecture (RoBERTa) with stretched positions, scaled_dot_product_attention
     modernbert  ModernBERT of the same width and number of layers, scaled_dot_product_attention
     floor       the six linear maps of every layer and nothing else
+
+The two modes of parts take one layer of ours apart: what each part costs when it runs alone.
 """
 
 import argparse
@@ -25,12 +28,14 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from hub_datasets.files import write_atomically
 
 SYSTEMS = ("native", "ours", "full", "modernbert", "floor")
-MODES = ("count", "training", "forward", "memory", "report")
+MODES = ("count", "training", "forward", "memory", "forward-parts", "training-parts", "report")
 UNITS = {"count": "flop", "memory": "bytes"}
 SHOWN = {"flop": ("GFLOP", 1e9, 0), "bytes": ("MB", 1e6, 0), "seconds": ("seconds", 1, 3)}
 
@@ -44,7 +49,7 @@ def main() -> None:
             continue
         for length in args.lengths:
             setting = {"mode": mode, "length": length} | {k: getattr(args, k) for k in ("dtype", "width", "layers")}
-            measure = {"memory": peak_bytes, "count": flops}.get(mode, seconds)
+            measure = parts if mode.endswith("parts") else {"memory": peak_bytes, "count": flops}.get(mode, seconds)
             figures = measure(args, setting)
             record(args.output, setting | {"globals": args.globals, "dropout": args.dropout}, figures)
             print(table(setting, figures), flush=True)
@@ -156,13 +161,63 @@ def step(model, inputs: dict, mode: str, dtype: str) -> None:
 def seconds(args: argparse.Namespace, setting: dict) -> dict[str, float]:
     """Median seconds of a step, by system; the systems take turns."""
     built = {system: build(system, args, setting["length"]) for system in args.systems}
-    times: dict[str, list[float]] = {system: [] for system in built}
-    for _ in range(args.repeats + 1):
-        for system, (model, inputs) in built.items():
+    mode, dtype = setting["mode"], setting["dtype"]
+    return medians({name: partial(step, *built[name], mode, dtype) for name in built}, args.repeats)
+
+
+def medians(calls: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
+    """Median seconds of each call over the rounds; the calls take turns, and the first round is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats + 1):
+        for name, call in calls.items():
             start = time.perf_counter()
-            step(model, inputs, setting["mode"], setting["dtype"])
-            times[system].append(time.perf_counter() - start)
-    return {system: statistics.median(values[1:]) for system, values in times.items()}
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values[1:]) for name, values in times.items()}
+
+
+def parts(args: argparse.Namespace, setting: dict) -> dict[str, float]:
+    """Median seconds of one layer of ours, of its linear maps, and of its other parts, each alone."""
+    import torch
+
+    from conversion.banded import banded_attention, make_plan
+
+    if args.dtype != "float32":
+        sys.exit(f"The parts are measured in float32, not in {args.dtype}.")
+    length, width = setting["length"], args.width
+    model, inputs = build("ours", args, length)
+    layer = model.encoder.layer[0]
+    attention, activation, norm = layer.attention, layer.intermediate.intermediate_act_fn, layer.output.LayerNorm
+    window = attention.self.one_sided_attn_window_size
+    mask = inputs["attention_mask"] + inputs["global_attention_mask"]
+    plan = make_plan(mask, mask.shape, [window], mask.device, walk=mask.device.type == "cpu")
+    training = setting["mode"].startswith("training")
+    shapes = {"hidden": (width,), "wide": (4 * width,)} | dict.fromkeys(("query", "key", "value"), (12, width // 12))
+    x = {
+        name: torch.randn(1, length, *shape, device=args.device, requires_grad=training)
+        for name, shape in shapes.items()
+    }
+    heads = x["query"], x["key"], x["value"]
+    linears, rows_of = Floor(width, 1).to(args.device), plan.global_tokens.positions
+    parts = {
+        "ours": lambda: layer(x["hidden"], attention_mask=plan)[0],
+        "floor": lambda: linears(x["hidden"])[0],
+        "band": lambda: banded_attention(*heads, plan, window, 0.0),
+        "global rows": lambda: attention.self._global_rows(x["hidden"], rows_of, plan.padding, 0.0),
+        "activation": lambda: activation(x["wide"]),
+        "two norms and residuals": lambda: norm(norm(x["hidden"] + x["hidden"]) + x["hidden"]),
+    }
+    everything = *x.values(), *layer.parameters(), *linears.parameters()
+
+    def run(part: Callable[[], torch.Tensor]) -> None:
+        for tensor in everything:
+            tensor.grad = None
+        with torch.set_grad_enabled(training):
+            output = part()
+        if training:
+            output.backward(torch.ones_like(output))
+
+    return medians({name: partial(run, part) for name, part in parts.items()}, args.repeats)
 
 
 def flops(args: argparse.Namespace, setting: dict) -> dict[str, float]:
