@@ -10,6 +10,7 @@ soon as its text is read, the document lives in the visitor's own browser, and t
 import argparse
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,14 @@ def launch_options() -> dict[str, Any]:
     }
 
 
+def check_port(host: str, port: int) -> None:
+    """Say that the page cannot listen there before the model is loaded, which takes longer."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--port {port} on --host {host} cannot be used ({error}): give another --port") from error
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Serve the page that answers questions about long documents.",
@@ -237,6 +246,7 @@ def main() -> None:
     parser.add_argument("--host", default=host, help="address to listen on; 0.0.0.0 for every network")
     parser.add_argument("--port", type=int, default=port, help="port to listen on")
     arguments = parser.parse_args()
+    check_port(arguments.host, arguments.port)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     from transformers.utils import logging as transformers_logging

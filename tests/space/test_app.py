@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+from hub_datasets.cli import UserError
 from space.gallery import examples
 from space.limits import MAX_BODY_BYTES, QUEUE_LENGTH, TOO_LARGE
 
@@ -166,9 +168,21 @@ def test_a_full_queue_is_said_in_a_sentence(page_server, echo, monkeypatch):
     assert sum(job.exception() is None for job in jobs) >= QUEUE_LENGTH
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_port_that_cannot_be_used_is_one_sentence(taken, monkeypatch):
+    from space.app import main
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1] if taken else 99_999
+        monkeypatch.setattr(sys, "argv", ["app", "--port", str(port)])
+        with pytest.raises(UserError, match=f"--port {port} on --host 127.0.0.1 cannot be used"):
+            main()
+
+
 def test_a_missing_model_is_one_sentence():
     environment = os.environ | {"SPACE_MODEL": "/does/not/exist"}
-    done = subprocess.run([sys.executable, "-m", "space.app"], capture_output=True, text=True, env=environment)
+    command = [sys.executable, "-m", "space.app", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: --model_name_or_path '/does/not/exist'")
 
