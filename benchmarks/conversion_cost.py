@@ -6,6 +6,7 @@ An XLM-R-base-sized checkpoint is made (random float32 weights of the true shape
 tokenizer, which is XLM-R's). Then, each in fresh processes that take turns:
   copy       the file is copied on the same disk;
   convert    conversion.convert, without the proof;
+  tokenizer  the tokenizer alone is loaded and saved, as convert does;
   in memory  both models are loaded with transformers, the weights copied over, the result saved;
   prove      conversion.convert with its proof, once.
 Every time runs until the result is on the disk (fsync). Claims: convert takes at most 3 times the copy's time, and at
@@ -19,7 +20,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -70,6 +70,13 @@ def convert(source: Path, target: Path) -> None:
     convert(str(source), target, max_pos=MAX_POS, verify=False)
 
 
+def tokenizer(source: Path, target: Path) -> None:
+    from conversion.convert import save_tokenizer
+    from conversion.source import open_source
+
+    save_tokenizer(open_source(str(source)).tokenizer(), target, MAX_POS)
+
+
 def prove(source: Path, target: Path) -> None:
     from conversion.convert import convert
 
@@ -104,7 +111,7 @@ def in_memory(source: Path, target: Path) -> None:
     transformers.AutoTokenizer.from_pretrained(source).save_pretrained(target)
 
 
-WAYS = {"copy": copy, "convert": convert, "in memory": in_memory, "prove": prove}
+WAYS = {"copy": copy, "convert": convert, "tokenizer": tokenizer, "in memory": in_memory, "prove": prove}
 
 
 def measure(way: str, source: Path, target: Path) -> dict[str, float]:
@@ -124,7 +131,8 @@ def measure(way: str, source: Path, target: Path) -> dict[str, float]:
         os.fsync(handle)
         os.close(handle)
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]  # ru_maxrss would be the parent's, too
+    return {"seconds": seconds, "peak_bytes": int(peak) * 1024}
 
 
 def in_new_process(way: str, source: Path, target: Path) -> dict[str, float]:
@@ -155,7 +163,7 @@ def main() -> None:
         size = (source / "model.safetensors").stat().st_size
         runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         for repeat in range(arguments.repeats):
-            for way in ("copy", "convert", "in memory", *(["prove"] if repeat == 0 else [])):
+            for way in WAYS if repeat == 0 else [way for way in WAYS if way != "prove"]:
                 print(f"{way}, run {repeat + 1}", file=sys.stderr)
                 runs[way].append(in_new_process(way, source, target))
     rows = [

@@ -17,7 +17,7 @@ from pathlib import Path
 from hub_datasets.cli import UserError
 
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-PIECE = 16 * 2**20  # bytes held at a time; a multiple of every item size
+PIECE = 2**18  # bytes held at a time: they stay in the processor's cache; a multiple of every item size
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
