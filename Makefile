@@ -61,7 +61,9 @@ LAUNCH  ?= accelerate launch
 build:  ## Build the image (DEVICE in .env says for which machine).
 	$(COMPOSE) build
 
+# A folder that docker makes itself belongs to root, and the container's user could not write into it.
 up:  ## Start the container and leave it running.
+	@[ ! -f .env ] || . ./.env; mkdir -p "$${DATA_DIR:-data}" "$${MODEL_DIR:-models}" "$${LOG_DIR:-logs}"
 	$(COMPOSE) up --detach
 
 # $(run) goes in by the environment, so that its quotes survive; what it prints is kept for `make logs`.

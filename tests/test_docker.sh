@@ -1,7 +1,8 @@
 #!/bin/bash
 # Builds the Dockerfile for real, without a Docker engine, and runs the quickstart in the image as its own user.
 #
-#   sudo tests/test_docker.sh          about 10 minutes and 15 GB of scratch space under TMPDIR
+#   sudo tests/test_docker.sh                      about 15 minutes and 15 GB of scratch space under TMPDIR
+#   sudo KEEP=/var/tmp/images tests/test_docker.sh   images stay in that folder, and what is there is not built again
 #
 # Needs root, buildah and debootstrap (Debian: apt-get install buildah debootstrap). The base image is made here from
 # Debian 12's own Python 3.11, so no image registry is asked. Where pip looks for packages on this machine is handed in
@@ -16,7 +17,7 @@ done
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/docker-test.XXXXXX")
 export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
-buildah() { command buildah --root "$work/storage" --runroot "$work/run" "$@"; }
+buildah() { command buildah --root "${KEEP:-$work}/storage" --runroot "${KEEP:-$work}/run" "$@"; }
 container=
 cleanup() {
   if [ -n "$container" ]; then buildah umount "$container" >/dev/null 2>&1 || true; fi
@@ -26,15 +27,17 @@ cleanup() {
 trap cleanup EXIT
 step() { echo "== $((SECONDS / 60)) min $((SECONDS % 60)) s: $*"; }
 
-step "base image: Debian 12 with Python 3.11"
-container=$(buildah from scratch)
-debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm \
-  "$(buildah mount "$container")" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
-  { tail -n 20 "$work/debootstrap.log"; exit 1; }
-buildah umount "$container" >/dev/null
-buildah commit --quiet "$container" localhost/base >/dev/null
-buildah rm "$container" >/dev/null
-container=
+if ! buildah inspect --type image localhost/base >/dev/null 2>&1; then
+  step "base image: Debian 12 with Python 3.11"
+  container=$(buildah from scratch)
+  debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm \
+    "$(buildah mount "$container")" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
+    { tail -n 20 "$work/debootstrap.log"; exit 1; }
+  buildah umount "$container" >/dev/null
+  buildah commit --quiet "$container" localhost/base >/dev/null
+  buildah rm "$container" >/dev/null
+  container=
+fi
 
 # This machine's pip settings as one file, and every folder of this machine that they name, mounted while building.
 python3 - "$work/pip.conf" >"$work/mounts" <<'PYTHON'
@@ -55,9 +58,9 @@ PYTHON
 mapfile -t mounts <"$work/mounts"
 mounts+=("--volume=$work/pip.conf:/etc/pip.conf:ro")
 
-# What git knows, so that a change made meanwhile does not look like a lost layer.
+# What git knows or would add, so that a change made meanwhile does not look like a lost layer.
 mkdir "$work/context"
-git ls-files -z | xargs -0 cp --parents --target-directory "$work/context"
+git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$work/context"
 
 build() {
   buildah bud --layers --build-arg BASE_IMAGE=localhost/base --build-arg TORCH_CPU_INDEX= \
@@ -82,6 +85,24 @@ step "every command has its help"
 for command in "-m conversion.convert" "-m hub_datasets.publish" training/finetune.py training/pretrain.py training/score.py; do
   inside accelerate launch $command --help >"$work/help.log" 2>&1 || { tail -n 20 "$work/help.log"; exit 1; }
 done
+step "the thesis's two commands, with its flags, on the sample and for two steps"
+inside python -c 'import json, pathlib
+corpora = [json.loads(file.read_text())["data"] for file in sorted(pathlib.Path("hub_datasets/sample").glob("*.json"))]
+text = "\n".join(p["context"] for articles in corpora for article in articles for p in article["paragraphs"])
+for name in ("train", "valid"):
+    pathlib.Path(f"data/wiki.{name}.raw").write_text(text)'
+thesis="--logging_dir logs/run --seed 42 --learning_rate 3e-5 --max_steps 2 --evaluate_during_training --logging_steps 1
+  --eval_steps 2 --save_steps 6000 --per_device_eval_batch_size 2 --per_device_train_batch_size 1
+  --gradient_accumulation_steps 2 --overwrite_output_dir --fp16 --do_train --do_eval"
+launched() {
+  inside env HF_HUB_OFFLINE=1 accelerate launch "$@" $thesis >"$work/thesis.log" 2>&1 || { tail -n 30 "$work/thesis.log"; exit 1; }
+}
+launched training/pretrain.py --model_name_or_path embedded --model_name long --output_dir models/long \
+  --val_file_path data/wiki.valid.raw --train_file_path data/wiki.train.raw --max_pos 1024 --adam_epsilon 1e-8 \
+  --warmup_steps 500 --weight_decay 0.01 --max_grad_norm 1.0
+launched training/finetune.py --model_name_or_path models/long --output_dir models/qa --dataset sample --do_lowercase \
+  --max_length 512
+inside sh -c 'ls models/long/model.safetensors models/qa/model.safetensors logs/run/events* >/dev/null'
 step "the quickstart, as its own user"
 inside env HF_HUB_OFFLINE=1 python -m space.quickstart
 buildah images --format '{{.Name}} {{.Size}}' | grep ours

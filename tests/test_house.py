@@ -165,6 +165,25 @@ def test_make_repl_keeps_quotes_status_and_log(run, printed, status, tmp_path):
     assert (tmp_path / "logs" / "repl.log").read_text() == printed
 
 
+@pytest.mark.parametrize(
+    ("settings", "folders"),
+    [(None, ["data", "logs", "models"]), ("LOG_DIR=./elsewhere/logs\n", ["data", "elsewhere", "models"])],
+)
+def test_make_up_makes_the_folders_that_the_container_writes_to(settings, folders, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").write_text(DOCKER)
+    (tmp_path / "bin" / "docker").chmod(0o755)
+    here = tmp_path / "here"
+    here.mkdir()
+    if settings:
+        (here / ".env").write_text(settings)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    command = ["make", "--no-print-directory", "--file", ROOT / "Makefile", "up"]
+    done = subprocess.run(command, cwd=here, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sorted(each.name for each in here.iterdir() if each.is_dir()) == folders
+
+
 def test_the_container_takes_its_settings_from_the_template():
     import yaml
 
