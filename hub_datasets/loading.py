@@ -5,6 +5,7 @@ directly. That is all that happens here, on every version, so no code from a rep
 source files, this package the rules.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,6 +68,7 @@ def load_dataset(
     import datasets
     from datasets.exceptions import DatasetGenerationError
 
+    _lock_nothing_beside_this_package()
     kind, base_path = _locate(path, revision, token)
     builder_class = _builder_class(kind)
     if name is not None and name not in builder_class.builder_configs:
@@ -99,6 +101,26 @@ def load_dataset(
     if split is not None and split.split("[")[0].split("+")[0] not in (*builder.info.splits, "all"):
         raise UserError(f"split {split!r} is not in {path}: choose one of {', '.join(builder.info.splits)}")
     return builder.as_dataset(split=split)
+
+
+def _lock_nothing_beside_this_package() -> None:
+    """Keep `datasets` 3 from writing FOLDER.lock beside the folder that this package lies in.
+
+    It means to guard the copies that it makes of loading scripts; the folder of an installed package, or a container's
+    working folder, need not be the user's to write beside.
+    """
+    from datasets import streaming
+
+    lock = getattr(streaming, "lock_importable_file", None)
+    if lock is None or getattr(lock, "spares", None) == __file__:
+        return
+
+    def lock_copies_only(importable_file: str) -> Any:
+        ours = Path(importable_file).parent == Path(__file__).parent
+        return contextlib.nullcontext() if ours else lock(importable_file)
+
+    lock_copies_only.spares = __file__  # type: ignore[attr-defined]
+    streaming.lock_importable_file = lock_copies_only
 
 
 def _builder_class(kind: str) -> Any:

@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import datasets
@@ -237,3 +239,13 @@ def test_a_source_beside_the_script_must_be_the_official_one(tmp_path, shared_da
     assert "differs from the official file" in str(raised.value.__cause__)
     own = {"data_files": str(folder / "data" / "xquad.en.json"), **call}
     assert datasets.load_dataset(str(folder), "en", nr_concats=2, **own)["validation"].num_rows == 240
+
+
+def test_nothing_is_written_beside_the_folder_that_the_package_lies_in(tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(ROOT / "hub_datasets", home / "hub_datasets", ignore=shutil.ignore_patterns("__pycache__"))
+    code = "import hub_datasets; hub_datasets.load_dataset('squad_long', data_files='sample.sv.json')"
+    python_path = f"{home}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": python_path}
+    subprocess.run([sys.executable, "-c", code], cwd=home / "hub_datasets/sample", env=environment, check=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hf", "home"]
