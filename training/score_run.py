@@ -24,6 +24,7 @@ from hub_datasets.cli import UserError
 from hub_datasets.files import check_output_dir, write_atomically
 from training import plots, tables
 from training.answers import Answers
+from training.arguments import warn_of_emulated_bfloat16
 from training.features import Windower
 from training.predict import predict
 from training.qa_data import load_qa, metric_of
@@ -84,6 +85,8 @@ class Reader:
         max_length = check_max_length(self.model, args.max_length)
         self.windower = Windower(tokenizer, max_length, args.doc_stride, args.max_question_length, args.do_lowercase)
         self.model.to(device)
+        if args.bf16 and device.type == "cpu":
+            warn_of_emulated_bfloat16()
         self.autocast = torch.autocast(device.type, torch.bfloat16) if args.bf16 else nullcontext()
 
     def score(self, rows: Any, language: str) -> tuple[dict[str, Answers], dict[str, str], dict[str, Any]]:
