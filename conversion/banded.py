@@ -72,9 +72,10 @@ def _most(marked: Tensor) -> int:
     """The most True of any row; in a graph that is being compiled or exported a symbol, and no break."""
     if not torch.compiler.is_compiling():
         return int(marked.sum(1).amax())
+    least = min(2, marked.shape[1])  # inductor cannot lay out products of perhaps one row
     with torch._dynamo.patch_dynamo_config(capture_scalar_outputs=True):
-        count: Any = marked.sum(1).amax().item()
-    torch._check(count >= 0)
+        count: Any = marked.sum(1).amax().clamp(min=least).item()
+    torch._check(count >= least)
     torch._check(count <= marked.shape[1])
     return count
 
