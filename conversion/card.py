@@ -53,6 +53,8 @@ def command(record: dict[str, Any]) -> str:
     if record["revision"]:
         words += ["--revision", record["revision"]]
     words += ["--output_dir", "long", "--max_pos", str(record["max_pos"])]
+    if record["tile_from"]:
+        words += ["--tile_from", str(record["tile_from"])]
     words += ["--attention_window", *map(str, given)]
     if record["cast"]:
         words += ["--dtype", record["dtype"]]

@@ -24,6 +24,7 @@ from .legacy import describe
 from .plan import (
     LONGEST,
     check_max_pos,
+    check_tile_from,
     check_shapes,
     check_windows,
     longformer_config,
@@ -43,6 +44,7 @@ def convert(
     output_dir: str | Path,
     *,
     max_pos: int = 4096,
+    tile_from: int = 0,
     attention_window: int | Sequence[int] | None = None,
     revision: str | None = None,
     dtype: str | None = None,
@@ -55,6 +57,8 @@ def convert(
     Args:
         model_name_or_path: a local folder, a Hub id, or "embedded".
         max_pos: tokens that the result reads; a multiple of the (largest) window, at least the source's own length.
+        tile_from: beyond the source's length its position rows come again, from this token's on. 0 is the thesis's way;
+            64 keeps the rows of a question for the question, which reads long documents better.
         attention_window: tokens that each token sees, half of them to either side; one number, or one a layer.
             By default 512, or what an old long checkpoint says of itself.
         revision: branch, tag or commit of a Hub id.
@@ -79,9 +83,12 @@ def convert(
     first = source_offset(source.config)
     source_length = tensors[mapping.names[position_table(mapping)]].shape[0] - first
     check_max_pos(max_pos, windows, source_length)
+    check_tile_from(tile_from, source_length)
 
-    outputs = plan_tensors(tensors, mapping, source.config, tokenizer.pad_token_id, max_pos)
+    outputs = plan_tensors(tensors, mapping, source.config, tokenizer.pad_token_id, max_pos, tile_from)
     config = longformer_config(source.config, tokenizer, mapping, outputs, windows, max_pos, dtype)
+    if tile_from:
+        config.tile_from = tile_from
     check_shapes(config, mapping.architecture, outputs)
     if dtype:
         outputs = {name: cast(output, DTYPES[dtype]) for name, output in outputs.items()}
@@ -98,6 +105,7 @@ def convert(
             "source_model_type": source.config.model_type,
             "architecture": mapping.architecture,
             "max_pos": max_pos,
+            "tile_from": tile_from,
             "attention_window": windows,
             "dtype": config.to_dict()["dtype"],
             "cast": dtype is not None,
@@ -138,6 +146,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Any:
     parser.add_argument("--output_dir", required=True, help="folder of the result, which must not exist yet")
     parser.add_argument("--max_pos", type=int, default=4096, help=f"tokens to read, at most {LONGEST}")
     parser.add_argument(
+        "--tile_from",
+        type=int,
+        default=0,
+        help="token whose position comes after the source's last; 0: the thesis; 64: better for question answering",
+    )
+    parser.add_argument(
         "--attention_window",
         type=int,
         nargs="+",
@@ -164,6 +178,7 @@ def main() -> None:
         arguments.model_name_or_path,
         arguments.output_dir,
         max_pos=arguments.max_pos,
+        tile_from=arguments.tile_from,
         attention_window=arguments.attention_window,
         revision=arguments.revision,
         dtype=arguments.dtype,

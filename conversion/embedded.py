@@ -80,16 +80,19 @@ def resolve(model_name_or_path: str | os.PathLike[str]) -> str:
 
 
 def embedded_long_checkpoint(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Folder of the embedded checkpoint converted to 4,096 tokens, beside it in the cache; made on the first call."""
+    """Folder of the embedded checkpoint converted to 4,096 tokens, beside it in the cache; made on the first call.
+
+    Its documents never stand at the first 64 positions (`--tile_from 64`): it is there to answer questions.
+    """
     from filelock import FileLock
 
     from .convert import convert
 
     source = embedded_checkpoint(cache_dir)
-    target = source.with_name(f"{source.name}-long-4096")
+    target = source.with_name(f"{source.name}-long-4096-from-64")
     with FileLock(target.with_name(f".{target.name}.lock")):
         if not target.is_dir():
-            convert(str(source), target, max_pos=4096, attention_window=512)
+            convert(str(source), target, max_pos=4096, tile_from=64, attention_window=512)
     return target
 
 

@@ -71,8 +71,16 @@ def check_max_pos(max_pos: int, windows: list[int], source_length: int) -> None:
         )
 
 
+def check_tile_from(tile_from: int, source_length: int) -> None:
+    if not 0 <= tile_from < source_length:
+        raise UserError(
+            f"--tile_from {tile_from} is not one of the source's {source_length} positions: give 0 to"
+            f" {source_length - 1}"
+        )
+
+
 def plan_tensors(
-    tensors: dict[str, Tensor], mapping: Mapping, config: Any, pad_token_id: int, max_pos: int
+    tensors: dict[str, Tensor], mapping: Mapping, config: Any, pad_token_id: int, max_pos: int, tile_from: int = 0
 ) -> dict[str, Output]:
     """Every tensor of the result: a copy of one in the source, but for the positions, which are tiled."""
     outputs = {}
@@ -81,7 +89,7 @@ def plan_tensors(
         if name.endswith(POSITIONS):
             first = source_offset(config)
             keep = first == pad_token_id + 1 and reserved_rows_are_finite(tensors, first)
-            outputs[name] = tile_positions(tensor, first, pad_token_id + 1, max_pos, keep_reserved=keep)
+            outputs[name] = tile_positions(tensor, first, pad_token_id + 1, max_pos, tile_from, keep_reserved=keep)
         else:
             outputs[name] = Output(tensor.dtype, tensor.shape, tensor.pieces)
     if DECODER_WEIGHT in outputs or DECODER_BIAS in outputs:
@@ -110,13 +118,17 @@ def _untie(outputs: dict[str, Output], tensors: dict[str, Tensor], mapping: Mapp
         outputs[DECODER_BIAS] = outputs["lm_head.bias"]
 
 
-def tile_positions(tensor: Tensor, source_first: int, first: int, max_pos: int, *, keep_reserved: bool) -> Output:
-    """Position rows for `max_pos` tokens: row `first` + i repeats the source's row for token i modulo its length.
+def tile_positions(
+    tensor: Tensor, source_first: int, first: int, max_pos: int, tile_from: int = 0, *, keep_reserved: bool
+) -> Output:
+    """Position rows for `max_pos` tokens: the source's, then again and again those from token `tile_from` on.
 
     Args:
         tensor: (rows, hidden), the source's table.
         source_first: row of the source's first token.
         first: row of the result's first token; those below are reserved (padding).
+        tile_from: 0 is the thesis's way, token i has the row of token i modulo the source's length. With more, the rows
+            of the first tokens, where a question stands, are not given to tokens of a document.
         keep_reserved: copy the reserved rows from the source, which must have as many; else they are zeros.
     """
     rows, hidden = tensor.shape
@@ -127,10 +139,11 @@ def tile_positions(tensor: Tensor, source_first: int, first: int, max_pos: int, 
             yield from tensor.pieces(0, first * row_bytes)
         else:
             yield bytes(first * row_bytes)
-        length = rows - source_first
-        for start in range(0, max_pos, length):
-            count = min(length, max_pos - start)
-            yield from tensor.pieces(source_first * row_bytes, (source_first + count) * row_bytes)
+        start, row = 0, source_first
+        while start < max_pos:
+            count = min(rows - row, max_pos - start)
+            yield from tensor.pieces(row * row_bytes, (row + count) * row_bytes)
+            start, row = start + count, source_first + tile_from
 
     return Output(tensor.dtype, (first + max_pos, hidden), pieces)
 

@@ -97,7 +97,7 @@ def _find(tensors: dict[str, Tensor], ending: str) -> Tensor | None:
 
 
 def _check_positions(tensors: dict[str, dict[str, Tensor]], source: Source, config: Any) -> Check:
-    """Row pad + 1 + i of the result is the source's row for token i modulo its length, to the bit."""
+    """Row pad + 1 + i of the result is the source's row for token `_source_positions` names, to the bit."""
     name = "position rows"
     ours, theirs = (_find(tensors[side], "embeddings.position_embeddings.weight") for side in ("converted", "source"))
     if ours is None or theirs is None:
@@ -105,13 +105,21 @@ def _check_positions(tensors: dict[str, dict[str, Tensor]], source: Source, conf
     table, original = to_torch(ours), to_torch(theirs)[source_offset(source.config) :].to(to_torch(ours).dtype)
     first = config.pad_token_id + 1
     rows = table[first:]
-    expected = original.repeat(-(-len(rows) // len(original)), 1)[: len(rows)]
+    expected = original[_source_positions(len(rows), len(original), config)]
     wrong = (rows != expected).any(dim=1).nonzero().flatten().tolist()
     if wrong:
         return Check(name, False, f"{len(wrong)} rows differ, first row {first + wrong[0]}")
     if not table[:first].isfinite().all():
         return Check(name, False, "reserved rows are not finite")
     return Check(name, True, f"{len(rows)} rows from row {first}, each one of the source's {len(original)}")
+
+
+def _source_positions(count: int, source_length: int, config: Any) -> Any:
+    """Whose position row each of the first `count` tokens has: its own, then again and again those from `tile_from`."""
+    import torch
+
+    token, tile_from = torch.arange(count), getattr(config, "tile_from", 0)
+    return torch.where(token < tile_from, token, tile_from + (token - tile_from) % (source_length - tile_from))
 
 
 def _check_globals(tensors: dict[str, Tensor], config: Any, trained: bool) -> Check:
@@ -223,7 +231,7 @@ def _plan_runs(source: Source, config: Any, old_long: bool, small_runs: bool) ->
             mask[:, ::every] = 1
         theirs = dict(inputs)
         if wrap:  # full attention over positions that repeat, as the tiled table has them
-            row = torch.arange(ids.shape[1]) % read_by_source + source_offset(source.config)
+            row = _source_positions(ids.shape[1], read_by_source, config) + source_offset(source.config)
             theirs["position_ids"] = row[None].expand(ids.shape)
         ours = inputs | {"global_attention_mask": mask * inputs["attention_mask"]}
         return {"title": title, "window": window, "source": ours if old_long else theirs, "converted": ours}
