@@ -24,8 +24,8 @@ from .legacy import describe
 from .plan import (
     LONGEST,
     check_max_pos,
-    check_tile_from,
     check_shapes,
+    check_tile_from,
     check_windows,
     longformer_config,
     plan_tensors,

@@ -9,6 +9,8 @@ import transformers
 from conversion.checkpoint import from_torch
 from conversion.convert import convert
 from conversion.plan import tile_positions
+from conversion.report import VerificationError
+from conversion.verify import verify
 
 from .checkpoints import PREFIXES, edit_config, load_tensors, make_checkpoint, make_tokenizer, save_tensors
 from .test_convert import batch, difference
@@ -24,9 +26,9 @@ def check(source, long, lengths=(5, 33, 64)):
 
 
 def test_tiling_in_small_numbers():
-    def tile(rows, source_first, first, max_pos, keep):
+    def tile(rows, source_first, first, max_pos, keep, tile_from=0):
         table = from_torch(torch.tensor(rows, dtype=torch.float32)[:, None])
-        output = tile_positions(table, source_first, first, max_pos, keep_reserved=keep)
+        output = tile_positions(table, source_first, first, max_pos, tile_from, keep_reserved=keep)
         values = torch.frombuffer(bytearray(b"".join(output.pieces())), dtype=torch.float32)
         assert output.shape == (len(values), 1)
         return values.tolist()
@@ -36,6 +38,32 @@ def test_tiling_in_small_numbers():
     assert tile([8, 9, 1, 2, 3], 2, 2, 3, False) == [0, 0, 1, 2, 3]
     assert tile([1, 2, 3], 0, 2, 4, False) == [0, 0, 1, 2, 3, 1]
     assert tile([1, 2, 3], 0, 1, 3, False) == [0, 1, 2, 3]
+    assert tile([8, 9, 1, 2, 3], 2, 2, 8, True, tile_from=1) == [8, 9, 1, 2, 3, 2, 3, 2, 3, 2]
+    assert tile([1, 2, 3], 0, 1, 6, False, tile_from=2) == [0, 1, 2, 3, 3, 3, 3]
+
+
+def test_positions_that_leave_the_first_ones_to_the_question(tmp_path):
+    """Equal to the source within its length, proven beyond it, said in the config, the report and the card."""
+    source = make_checkpoint(tmp_path / "source", "xlm-roberta", positions=128)
+    long = convert(str(source), tmp_path / "long", tile_from=32, **SMALL)
+    model = check(source, long)
+    assert model.config.tile_from == 32
+    table = model.embeddings.position_embeddings.weight[model.config.pad_token_id + 1 :]
+    assert torch.equal(table[128:224], table[32:128]) and torch.equal(table[224:], table[32:64])
+    report = json.loads((long / "conversion_report.json").read_text())
+    assert report["tile_from"] == 32 and report["proof"]["passed"]
+    assert "--tile_from 32" in (long / "README.md").read_text()
+    assert "--tile_from" not in (convert(str(source), tmp_path / "tiled", **SMALL) / "README.md").read_text()
+
+
+def test_a_proof_knows_how_positions_were_repeated(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "roberta", positions=128)
+    long = convert(str(source), tmp_path / "long", tile_from=32, verify=False, **SMALL)
+    edit_config(long, tile_from=31)
+    with pytest.raises(VerificationError) as raised:
+        verify(str(source), long)
+    wrong = {check.name for check in raised.value.report.checks if not check.passed}
+    assert wrong >= {"position rows", "hidden states"}
 
 
 def test_the_old_names_of_bert(tmp_path):

@@ -51,6 +51,12 @@ def test_max_pos(refused, source):
     assert "--max_pos 0 " in refused(source, "--max_pos", "0", *window)
 
 
+@pytest.mark.parametrize("tile_from", ["-1", "128"])
+def test_tile_from(refused, source, tile_from):
+    said = refused(source, "--max_pos", "256", "--attention_window", "64", "--tile_from", tile_from)
+    assert f"--tile_from {tile_from} is not one of the source's 128 positions: give 0 to 127" in said
+
+
 def test_attention_window(refused, source):
     assert "--attention_window 63 " in refused(source, "--attention_window", "63")
     assert "--attention_window -2 " in refused(source, "--attention_window", "-2")
