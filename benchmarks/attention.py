@@ -353,24 +353,23 @@ def plot(source: Path) -> Path:
 
 
 def write_tables(source: Path) -> Path:
-    """Write the figures as tables at the end of the page beside the JSON file, after its mark."""
+    """Write the figures as tables at the end of the page beside the JSON file, after its mark: a line a length."""
+    rows = json.loads(source.read_text())
+    tables: dict[str, list[dict]] = {}
+    for row in rows:
+        setting = row["setting"]
+        title = f"{setting['mode']}, {setting['dtype']}, width {setting['width']}, layers {setting['layers']}"
+        tables.setdefault(f"**{title}**, {SHOWN[row['unit']][0]} (times ours)", []).append(row)
     lines = []
-    for row in json.loads(source.read_text()):
-        unit, divisor, digits = SHOWN[row["unit"]]
-        figures = row["figures"]
-        cells = [f"{value / divisor:,.{digits}f} ({value / figures['ours']:.2f})" for value in figures.values()]
-        setting = ", ".join(
-            f"{key} {value}" for key, value in row["setting"].items() if key not in ("globals", "dropout")
-        )
-        lines += [
-            "",
-            f"**{setting}**, {unit} (to ours)",
-            "",
-            "| " + " | ".join(figures) + " |",
-            "|---" * len(figures) + "|",
-        ]
-        lines += ["| " + " | ".join(cells) + " |"]
-    machines = {json.dumps(row["machine"]) for row in json.loads(source.read_text())}
+    for title, shown in tables.items():
+        _, divisor, digits = SHOWN[shown[0]["unit"]]
+        names = list(shown[0]["figures"])
+        lines += ["", title, "", f"| tokens | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        for row in sorted(shown, key=lambda row: row["setting"]["length"]):
+            ours = row["figures"]["ours"]
+            cells = [f"{row['figures'][n] / divisor:,.{digits}f} ({row['figures'][n] / ours:.2f})" for n in names]
+            lines.append(f"| {row['setting']['length']:,} | {' | '.join(cells)} |")
+    machines = {json.dumps(row["machine"]) for row in rows}
     lines += ["", *(f"Machine: {', '.join(f'{k} {v}' for k, v in json.loads(m).items())}." for m in sorted(machines))]
     target = source.with_suffix(".md")
     page, mark, _ = target.read_text().partition("<!-- written by benchmarks/attention.py -->\n")
