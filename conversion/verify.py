@@ -119,6 +119,8 @@ def _source_positions(count: int, source_length: int, config: Any) -> Any:
     import torch
 
     token, tile_from = torch.arange(count), getattr(config, "tile_from", 0)
+    if type(tile_from) is not int or not 0 <= tile_from < source_length:
+        raise UserError(f"tile_from {tile_from!r} in the converted config.json is not one of {source_length} positions")
     return torch.where(token < tile_from, token, tile_from + (token - tile_from) % (source_length - tile_from))
 
 

@@ -11,6 +11,7 @@ from conversion.convert import convert
 from conversion.plan import tile_positions
 from conversion.report import VerificationError
 from conversion.verify import verify
+from hub_datasets.cli import UserError
 
 from .checkpoints import PREFIXES, edit_config, load_tensors, make_checkpoint, make_tokenizer, save_tensors
 from .test_convert import batch, difference
@@ -64,6 +65,9 @@ def test_a_proof_knows_how_positions_were_repeated(tmp_path):
         verify(str(source), long)
     wrong = {check.name for check in raised.value.report.checks if not check.passed}
     assert wrong >= {"position rows", "hidden states"}
+    edit_config(long, tile_from=128)
+    with pytest.raises(UserError, match="tile_from 128 in the converted config"):
+        verify(str(source), long)
 
 
 def test_the_old_names_of_bert(tmp_path):
