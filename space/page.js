@@ -3,13 +3,16 @@ window.showAnswer = () => {
   const text = document.getElementById("document-text");
   const mark = document.getElementById("answer-1");
   if (text && mark) {
+    // Paragraphs get their true height when they come near, so a jump lands a little off until all near ones have it.
+    const place = () => mark.getBoundingClientRect().top - text.getBoundingClientRect().top;
+    let landed = NaN, still = 0, frames = 0;
     const bring = () => {
-      const distance = mark.getBoundingClientRect().top - text.getBoundingClientRect().top;
-      text.scrollBy({ top: distance - text.clientHeight / 3, behavior: "instant" });
+      still = Math.abs(place() - landed) < 1 ? still + 1 : 0;
+      text.scrollBy({ top: place() - text.clientHeight / 3, behavior: "instant" });
+      landed = place();
+      if (still < 5 && ++frames < 120) requestAnimationFrame(bring);
     };
-    // Paragraphs get their true height when they come near, so the first jump can land a little off.
     bring();
-    requestAnimationFrame(() => requestAnimationFrame(bring));
   }
   if (window.innerWidth < 760) document.getElementById("answer")?.scrollIntoView({ block: "start" });
 };
