@@ -30,6 +30,9 @@ def lines(
     for name, (x, y) in series.items():
         axes.plot(x, y, marker="o", label=name)
     axes.set_xscale("log", base=2)
+    measured = sorted({value for x, _ in series.values() for value in x})
+    if len(measured) <= 8:  # more would not be legible
+        axes.set_xticks(measured, [f"{value:,g}" for value in measured])
     axes.set_ylim(0, 100)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
