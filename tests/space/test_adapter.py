@@ -113,10 +113,10 @@ def test_in_the_browser_a_german_question_marks_swedish_words(adapter_reader, br
         tab.goto(url)
         tab.get_by_label("Svenska", exact=True).check(force=True)
         tab.wait_for_selector("#questions:visible")
-        tab.get_by_label("Question", exact=True).fill("Wie viele Soldaten haben den Kanal gegraben?")
+        tab.get_by_label("Question", exact=True).fill("Wie lang ist der Kanal?")
         tab.click("#ask")
         tab.wait_for_selector("#answer-1", timeout=60_000)
-        assert "58 000" in tab.locator("#answer-1").text_content()
+        assert "190" in tab.locator("#answer-1").text_content()
         tab.close()
     finally:
         page.close()
