@@ -82,7 +82,7 @@ def resolve(model_name_or_path: str | os.PathLike[str]) -> str:
 def embedded_long_checkpoint(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """Folder of the embedded checkpoint converted to 4,096 tokens, beside it in the cache; made on the first call.
 
-    Its documents never stand at the first 64 positions (`--tile_from 64`): it is there to answer questions.
+    Past token 512 nothing stands at the first 64 positions (`--tile_from 64`): it is there to answer questions.
     """
     from filelock import FileLock
 

@@ -127,8 +127,8 @@ def tile_positions(
         tensor: (rows, hidden), the source's table.
         source_first: row of the source's first token.
         first: row of the result's first token; those below are reserved (padding).
-        tile_from: 0 is the thesis's way, token i has the row of token i modulo the source's length. With more, the rows
-            of the first tokens, where a question stands, are not given to tokens of a document.
+        tile_from: 0 is the thesis's way, token i has the row of token i modulo the source's length. With more, no token
+            beyond the source's length gets the rows of the first ones, where a question stands.
         keep_reserved: copy the reserved rows from the source, which must have as many; else they are zeros.
     """
     rows, hidden = tensor.shape
