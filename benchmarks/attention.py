@@ -22,6 +22,7 @@ The two modes of parts take one layer of ours apart: what each part costs when i
 import argparse
 import contextlib
 import json
+import platform
 import resource
 import statistics
 import subprocess
@@ -287,8 +288,6 @@ def record(output: Path, setting: dict, figures: dict[str, float]) -> None:
     import torch
     import transformers
 
-    from benchmarks.machine import processor
-
     machine = {
         "processor": processor(),
         "threads": torch.get_num_threads(),
@@ -307,6 +306,14 @@ def record(output: Path, setting: dict, figures: dict[str, float]) -> None:
     ]
     rows.sort(key=lambda row: [str(v).zfill(6) for v in row["setting"].values()])
     write_atomically(output, "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+
+
+def processor() -> str:
+    """The processor's name where the system tells it."""
+    # Twin of machine.processor: run as a script, this file cannot import its package.
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def plot(source: Path) -> Path:
