@@ -72,7 +72,7 @@ class ConcatOptions:
     on_bad_span: str = "error"
 
     def check(self) -> None:
-        # bool is a subclass of int, and True would share the cache entry "nr_concats=True" with nothing else.
+        # type() and not isinstance(): True is an int, too.
         if type(self.nr_concats) is not int or self.nr_concats < 1:
             raise ValueError(f"nr_concats must be a whole number from 1 up, but got {self.nr_concats!r}: try 3")
         if self.questions not in QUESTIONS:

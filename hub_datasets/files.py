@@ -10,40 +10,62 @@ from pathlib import Path
 from .cli import UserError
 
 
-def check_output_dir(target: str | Path, overwrite: bool = False, argument: str = "--output_dir") -> Path:
+def check_output_dir(
+    target: str | Path,
+    overwrite: bool = False,
+    argument: str = "--output_dir",
+    replace_flag: str | None = "--overwrite_output_dir",
+) -> Path:
     """Refuse an output folder that holds something, unless `overwrite`; returns it as a Path."""
     target = Path(target).expanduser()
     if target.exists() and not target.is_dir():
         raise UserError(f"{argument} {str(target)!r} is a file: give a folder that does not exist yet")
     if target.is_dir() and any(target.iterdir()) and not overwrite:
-        raise UserError(
-            f"{argument} {str(target)!r} exists and is not empty: choose another folder, or add --overwrite_output_dir"
-        )
+        advice = f", or add {replace_flag}" if replace_flag else ""
+        raise UserError(f"{argument} {str(target)!r} exists and is not empty: choose another folder{advice}")
     return target
 
 
 @contextlib.contextmanager
-def atomic_folder(target: str | Path, overwrite: bool = False, argument: str = "--output_dir") -> Iterator[Path]:
+def atomic_folder(
+    target: str | Path,
+    overwrite: bool = False,
+    argument: str = "--output_dir",
+    replace_flag: str | None = "--overwrite_output_dir",
+) -> Iterator[Path]:
     """Yield an empty folder beside `target` and rename it to `target` when the block ends well.
 
     A block that raises, or a process that is killed, leaves `target` as it was. With `overwrite` the old folder is
     moved aside first and removed last, so that at every moment the name holds the old content, nothing, or the new.
     """
-    target = check_output_dir(target, overwrite, argument)
+    given = check_output_dir(target, overwrite, argument, replace_flag)
+    target = given.resolve()  # a link to a folder cannot be renamed over, the folder can
+    if target == Path.cwd() or target.is_mount():
+        raise UserError(f"{argument} {str(given)!r} is in use and cannot be replaced: give a folder inside it")
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
     try:
         yield work
         work.chmod(0o777 & ~_umask())
-        old = None
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-            os.rename(target, old)  # an empty folder may be renamed over
-        os.rename(work, target)
-        if old is not None:
-            shutil.rmtree(old)
+        _replace(target, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _replace(target: Path, work: Path) -> None:
+    """Give `work` the name `target`; what bore it before is back there if that fails, and gone if not."""
+    old = None
+    if target.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+        os.rename(target, old)  # an empty folder may be renamed over
+    try:
+        os.rename(work, target)
+    except OSError:
+        if old is not None:
+            os.rename(old, target)
+        raise
+    if old is not None:
+        shutil.rmtree(old)
 
 
 def write_atomically(target: str | Path, content: str | bytes) -> Path:

@@ -6,7 +6,9 @@ source files, this package the rules.
 """
 
 import contextlib
+import glob
 import hashlib
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from .cli import UserError
 from .concat import ConcatOptions, CorpusError
 
-BUILDERS = ("squad_long", "xquad_long")
+BUILDERS = {"squad_long": "SquadLong", "xquad_long": "XquadLong"}
 _CODE = ("concat.py", "long_builder.py", "squad_format.py", "squad_long.py", "xquad_long.py")
 
 DataFiles = str | Path | Sequence[str | Path] | Mapping[str, str | Path | Sequence[str | Path]]
@@ -70,7 +72,7 @@ def load_dataset(
 
     _lock_nothing_beside_this_package()
     kind, base_path = _locate(path, revision, token)
-    builder_class = _builder_class(kind)
+    builder_class = getattr(importlib.import_module(f".{kind}", __package__), BUILDERS[kind])
     if name is not None and name not in builder_class.builder_configs:
         raise UserError(
             f"name {name!r} is no configuration of {path}: choose one of {', '.join(builder_class.builder_configs)}"
@@ -85,22 +87,33 @@ def load_dataset(
             data_files=_absolute(data_files),
             **vars(options),
         )
-        if streaming:
-            return builder.as_streaming_dataset(split=split)
-        builder.download_and_prepare(num_proc=num_proc)
+        if not streaming:
+            builder.download_and_prepare(num_proc=num_proc)
     except (CorpusError, datasets.exceptions.DataFilesNotFoundError) as error:
         raise UserError(str(error)) from error
     except DatasetGenerationError as error:
-        if isinstance(error.__cause__, CorpusError):
-            raise UserError(str(error.__cause__)) from error
+        # With several processes the cause arrives as the text of a traceback, in which the sentence is a line.
+        mark = f"{CorpusError.__name__}: "
+        said = [line.partition(mark)[2] for line in str(error.__cause__).splitlines() if mark in line]
+        if isinstance(error.__cause__, CorpusError) or said:
+            raise UserError(said[0] if said else str(error.__cause__)) from error
         raise
     except (ConnectionError, FileNotFoundError) as error:
         raise UserError(
             f"a source file of {path} cannot be reached ({error}): check the connection, or give local data_files"
         ) from error
-    if split is not None and split.split("[")[0].split("+")[0] not in (*builder.info.splits, "all"):
-        raise UserError(f"split {split!r} is not in {path}: choose one of {', '.join(builder.info.splits)}")
-    return builder.as_dataset(split=split)
+    read = builder.as_streaming_dataset if streaming else builder.as_dataset
+    try:
+        return read(split=split)
+    except (ValueError, AssertionError) as error:
+        if split is None:
+            raise
+        known = f"choose one of {', '.join(builder.info.splits)}" if builder.info.splits else _one_line(error)
+        raise UserError(f"split {str(split)!r} is not in {path}: {known}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _lock_nothing_beside_this_package() -> None:
@@ -121,16 +134,6 @@ def _lock_nothing_beside_this_package() -> None:
 
     lock_copies_only.spares = __file__  # type: ignore[attr-defined]
     streaming.lock_importable_file = lock_copies_only
-
-
-def _builder_class(kind: str) -> Any:
-    if kind == "squad_long":
-        from .squad_long import SquadLong
-
-        return SquadLong
-    from .xquad_long import XquadLong
-
-    return XquadLong
 
 
 def _locate(path: str, revision: str | None, token: str | bool | None) -> tuple[str, str]:
@@ -157,6 +160,8 @@ def _absolute(data_files: DataFiles | None) -> Any:
     if data_files is None:
         return None
     if isinstance(data_files, Mapping):
+        if not data_files:
+            raise UserError("data_files {} names no file: give a mapping from split to files, or leave it out")
         return {split: _absolute(files) for split, files in data_files.items()}
     if not isinstance(data_files, (str, Path)):
         if not data_files:
@@ -165,7 +170,7 @@ def _absolute(data_files: DataFiles | None) -> Any:
     if "://" in str(data_files):
         return str(data_files)
     file = Path(data_files).expanduser().absolute()
-    if not file.is_file() and not any(sign in file.name for sign in "*?["):
+    if not file.is_file() and not glob.glob(str(file), recursive=True):
         raise UserError(f"data_files {str(data_files)!r} is not a file: check the path")
     return str(file)
 

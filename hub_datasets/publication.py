@@ -2,6 +2,7 @@
 the rows for the published nr_concats."""
 
 import hashlib
+import importlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,14 +59,8 @@ class Fingerprint:
 
 
 def builder_module(dataset: str) -> Any:
-    """The loading script as a module of this package."""
-    if dataset == "squad_long":
-        from . import squad_long
-
-        return squad_long
-    from . import xquad_long
-
-    return xquad_long
+    """The loading script (squad_long or xquad_long) as a module of this package."""
+    return importlib.import_module(f".{dataset}", __package__)
 
 
 def sources(dataset: str) -> list[Source]:
@@ -218,7 +213,7 @@ def _token_counter(tokenizer: str | None) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(tokenizer)
+        loaded = AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(

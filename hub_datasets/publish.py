@@ -17,6 +17,8 @@ from typing import Any
 from .cli import UserError, run
 from .files import atomic_folder
 
+BRANCHES = {"main": "Publish the script, its sources and the card", "parquet": "Publish the rows as Parquet files"}
+
 
 def publish(
     dataset: str,
@@ -32,7 +34,7 @@ def publish(
     """Build, push and read back. Returns the repository's address, None for a dry run.
 
     Raises:
-        UserError: one sentence; what was built stays in `output_dir`, and the same call continues.
+        UserError: one sentence; what was built stays in `output_dir`; the same call pushes what is missing.
     """
     nr_concats = check_arguments(repo_id, nr_concats)
     source = None if source_dir is None else Path(source_dir).expanduser()
@@ -47,7 +49,12 @@ def publish(
             _show(Path(folder))
             print((Path(folder) / "main" / "README.md").read_text(encoding="utf-8"))
         return None
-    target = Path(output_dir or Path("outputs") / "hub_datasets" / repo_id.replace("/", "--"))
+    target = Path(output_dir or Path("outputs") / "hub_datasets" / repo_id.replace("/", "--")).expanduser()
+    if target.is_dir() and (others := {file.name for file in target.iterdir()} - BRANCHES.keys()):
+        raise UserError(
+            f"--output_dir {str(target)!r} holds what publishing did not build ({', '.join(sorted(others)[:3])}), and "
+            "would lose it: choose another folder"
+        )
     with atomic_folder(target, overwrite=True) as work:
         statistics = build(dataset, work, repo_id, source, nr_concats, tokenizer)
     files = [file for file in target.rglob("*") if file.is_file()]
@@ -83,10 +90,9 @@ def _push(
     def head(branch: str) -> Any:
         return retry(lambda: api.repo_info(repo_id, repo_type="dataset", revision=branch))
 
-    titles = {"main": "Publish the script, its sources and the card", "parquet": "Publish the rows as Parquet files"}
     unfinished = _is_unfinished(api, repo_id, folder)
     commits = {}
-    for branch, title in titles.items():
+    for branch, title in BRANCHES.items():
         url = push_folder(
             folder / branch,
             repo_id,
@@ -118,16 +124,20 @@ def _is_unfinished(api: Any, repo_id: str, folder: Path) -> bool:
     from .push import retry
 
     try:
-        files = set(retry(lambda: api.list_repo_files(repo_id, repo_type="dataset"))) - {".gitattributes", "README.md"}
+        files = set(retry(lambda: api.list_repo_files(repo_id, repo_type="dataset"))) - {".gitattributes"}
     except errors.RepositoryNotFoundError:
         return True
+    if not files:
+        return True
     scripts = {file.name for file in (folder / "main").glob("*.py")}
-    if files and not scripts <= files:
+    if scripts <= files:
+        return not retry(lambda: api.file_exists(repo_id, "README.md", repo_type="dataset", revision="parquet"))
+    if others := files - {"README.md"}:
         raise UserError(
-            f"--repo_id {repo_id!r} holds files of another kind ({', '.join(sorted(files)[:3])}), which publishing "
+            f"--repo_id {repo_id!r} holds files of another kind ({', '.join(sorted(others)[:3])}), which publishing "
             f"would delete: choose another repository; what was built is kept in {folder}"
         )
-    return not retry(lambda: api.file_exists(repo_id, "README.md", repo_type="dataset", revision="parquet"))
+    return False  # its owner wrote a card there, and chose who sees it
 
 
 def _show(folder: Path) -> None:

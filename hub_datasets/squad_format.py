@@ -54,8 +54,8 @@ def check_sha256(content: bytes, expected: str, source: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise CorpusError(
-            f"{source} differs from the official file (SHA-256 {found}, expected {expected}): download it again, "
-            "or give it as data_files to use it all the same"
+            f"{source} differs from the official file (SHA-256 {found}, expected {expected}): download it again; "
+            "a file of your own is loaded by load_dataset(data_files=...)"
         )
 
 
@@ -105,7 +105,7 @@ def _of(kind: type, value: Any) -> Any:
 _ANSWER = {"text": str, "answer_start": int}
 _QUESTION = {"id": (str, int), "question": str, "answers": [_ANSWER], "is_impossible?": bool}
 _FILE = {"data": [{"title?": str, "paragraphs": [{"context": str, "qas": [_QUESTION]}]}]}
-_NAMES = {str: "a string", int: "a whole number", bool: "true or false", (str, int): "a string", list: "a list"}
+_NAMES = {str: "a string", int: "a whole number", bool: "true or false", (str, int): "a string"}
 
 
 def _check(value: Any, wanted: Any, source: str, place: str = "") -> None:

@@ -92,7 +92,7 @@ class XquadLong(LongBuilder):
     def _language_of(self, file: str) -> str:
         if self.config.name != "all":
             return self.config.name
-        named = re.search(r"[._-]([a-z]{2,3})\.json$", file)
+        named = re.search(r"\.([a-z]{2,3})\.json$", file)
         if named is None:
             raise CorpusError(
                 f"data_files {file!r} does not say its language, as xquad.de.json does: rename it, or name the "

@@ -84,8 +84,11 @@ def build_page(reader: Reader) -> gr.Blocks:
         Returns `answered`, `answer`, `start`, `end` (characters of the document as it was sent), `probability`,
         `null_probability` ("not answered here"), `n_best` (a list of the same), `tokens`, `windows` and `seconds`.
         """
-        if not 1 <= n_best <= 20:
-            raise gr.Error(f"n_best is {n_best}: give 1 to 20")
+        for name, text in (("document", document), ("question", question)):
+            if not isinstance(text, str):
+                raise gr.Error(f"{name} is {type(text).__name__}: give a text", print_exception=False)
+        if type(n_best) is not int or not 1 <= n_best <= 20:
+            raise gr.Error(f"n_best is {n_best!r}: give a whole number from 1 to 20", print_exception=False)
         try:
             reading = reader.read(document, question, n_best=n_best)
         except UserError as error:
@@ -129,7 +132,7 @@ def build_page(reader: Reader) -> gr.Blocks:
                     notice = gr.HTML(panel.FILE_HINT, elem_classes="notice", elem_id="notice", padding=False)
                 question = gr.Textbox(
                     label="Question",
-                    placeholder="In any language, not only the document's",
+                    placeholder="Best in the document's language",
                     lines=1,
                     max_lines=4,
                     elem_id="question",
@@ -156,7 +159,14 @@ def build_page(reader: Reader) -> gr.Blocks:
         # In the queue, because only there an error that begin raises shows as a message.
         asked = gr.on(
             [ask_button.click, question.submit], begin, None, None, concurrency_limit=None, api_visibility="private"
-        ).success(lambda: render.WAITING, None, answer, queue=False, show_progress="hidden", api_visibility="private")
+        ).success(
+            lambda: (render.WAITING, "", *BUSY),
+            None,
+            outputs,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
         read = asked.success(
             show_answer,
             [document, question],
@@ -190,7 +200,8 @@ def open_file(path: str) -> tuple[Any, ...]:
     try:
         file = read_document(path)
     except UserError as error:
-        logger.info("refused a file: %s", Path(name).suffix[:8])
+        suffix = Path(name).suffix.lower()
+        logger.info("refused a file: %s", suffix if suffix in SUFFIXES else "of another kind")
         return gr.update(), panel.problem(str(error)), None
     finally:
         Path(path).unlink(missing_ok=True)

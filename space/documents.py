@@ -10,17 +10,21 @@ or a parser's defect ends the child and leaves the page alive. The child prints 
 """
 
 import argparse
+import contextlib
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hub_datasets.cli import USER_ERROR, UserError, run
+
+logger = logging.getLogger("space")
 
 MAX_CHARACTERS = 1_000_000
 MAX_FILE_BYTES = 20 * 2**20
@@ -31,6 +35,7 @@ MAX_MEMORY_BYTES = 2 * 2**30
 
 # Everything a screen cannot show and a tokenizer may choke on; tab and line feed stay.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SECRET = re.compile("TOKEN|SECRET|PASSWORD|_KEY", re.IGNORECASE)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -57,7 +62,9 @@ def read_document(path: str | Path) -> DocumentFile:
     """
     path = Path(path)
     _check_file(path)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    # No secret of the page's reaches the process that parses what a stranger made.
+    environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
     try:
         child = subprocess.run(
             [sys.executable, "-m", "space.documents", str(path)],
@@ -71,6 +78,8 @@ def read_document(path: str | Path) -> DocumentFile:
     if child.returncode == USER_ERROR:
         raise UserError(child.stderr.decode(errors="replace").strip().removeprefix("error: "))
     if child.returncode != 0:
+        # The last line names the exception; should the fault be ours, this is where it shows.
+        logger.warning("a file was not read: %s", child.stderr.decode(errors="replace").strip().split("\n")[-1][:200])
         kind = path.suffix.lstrip(".").lower()
         raise UserError(f"{_name(path)} is damaged or not a real {kind} file: save it again, or paste its text")
     document = json.loads(child.stdout)
@@ -95,10 +104,7 @@ def _check_file(path: Path) -> None:
         raise UserError(f"{_name(path)} is none of {', '.join(_READERS)}: save it as one of these, or paste its text")
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
-        raise UserError(
-            f"{_name(path)} has {size / 2**20:.0f} MB, more than {MAX_FILE_BYTES // 2**20} MB: "
-            "split it, or paste its text"
-        )
+        raise UserError(f"{_name(path)} has {size:,} bytes, more than {MAX_FILE_BYTES:,}: split it, or paste its text")
 
 
 def _name(path: Path) -> str:
@@ -155,7 +161,8 @@ def _read_pdf(path: Path) -> DocumentFile:
 
 def _read_docx(path: Path) -> DocumentFile:
     import docx
-    from docx.table import Table
+
+    from space.docx_text import blocks
 
     if path.open("rb").read(4) == b"\xd0\xcf\x11\xe0":  # an OLE container: encrypted, or Word 97 with a new name
         raise UserError(f"{_name(path)} is protected by a password or in Word's old format: save it again as docx")
@@ -166,16 +173,8 @@ def _read_docx(path: Path) -> DocumentFile:
     if unpacked > MAX_UNPACKED_BYTES:
         raise UserError(f"{_name(path)} unpacks to {unpacked / 2**20:,.0f} MB: paste its text instead")
 
-    def rows(table: Table) -> Iterator[str]:
-        for row in table.rows:
-            # A merged cell is met once a column it spans: keep the first.
-            cells = {cell._tc: cell.text for cell in row.cells}
-            yield "\t".join(cells.values())
-
-    blocks: list[str] = []
-    for block in docx.Document(str(path)).iter_inner_content():
-        blocks.append("\n".join(rows(block)) if isinstance(block, Table) else block.text)
-    return DocumentFile(_tidy("\n\n".join(block for block in blocks if block.strip())), "docx")
+    body = docx.Document(str(path)).element.body
+    return DocumentFile(_tidy("\n\n".join(block for block in blocks(body) if block.strip())), "docx")
 
 
 _READERS: dict[str, Callable[[Path], DocumentFile]] = {
@@ -190,7 +189,8 @@ SUFFIXES = tuple(_READERS)
 def _tidy(text: str) -> str:
     """Line feeds for every kind of line end, no trailing blanks, at most one empty line in a row."""
     text = clean(re.sub(r"\r\n?|\f|\v|\x85|\u2028", "\n", text).replace("\u2029", "\n\n"))
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip()
+    lines = (line.rstrip(" \t") for line in text.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def _limit_this_process() -> None:
@@ -198,8 +198,12 @@ def _limit_this_process() -> None:
         import resource
     except ImportError:  # Windows has no such ceilings; the parent's time limit still holds
         return
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
+    for kind, ceiling in ((resource.RLIMIT_AS, MAX_MEMORY_BYTES), (resource.RLIMIT_CPU, MAX_SECONDS)):
+        hard = resource.getrlimit(kind)[1]
+        lower = ceiling if hard == resource.RLIM_INFINITY else min(ceiling, hard)
+        # macOS refuses a ceiling on address space; the parent's time limit still holds.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (lower, lower))
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ from space.render import attention_svg, windows_svg
 MASTHEAD = """
 <header class="masthead">
   <h1>Ask a long document</h1>
-  <p>Paste a text or open a file, ask in any language, and see the answer in its place. Up to a million characters
-  are read from beginning to end, in about a hundred languages.</p>
+  <p>Paste a text or open a file, ask in its language, and see the answer in its place. Up to a million characters
+  are read from beginning to end.</p>
 </header>"""
 
 # XQuAD's languages, for people.
@@ -78,7 +78,7 @@ def how_it_works(reader: Reader) -> str:
     <p>The document is cut into windows of {length} tokens that overlap, and the question stands at the start of each.
     The model scores every place where an answer could begin and end; the places of all windows compete with each other
     and with “not answered here”. The percentages are their shares; what is missing to 100 went to other wordings of
-    the same places.</p>
+    the same places and to places further down the list.</p>
     <p>A second question reads the whole document again: from the first layer on, every token has read the question, so
     nothing but the splitting into tokens could be reused.</p>
     <p>Model: <bdi>{escape(reader.name)}</bdi>. Nothing you send is kept: a file is deleted once its text is

@@ -28,6 +28,10 @@ from space.app import main
 
 run(main)
 '''
+# Where README.md speaks of the adapter shipped with this project, and what takes its place.
+OURS = ("The model is multilingual-e5-small", "it can be wrong. ")
+OWN = """The model is [{name}](https://huggingface.co/{name}). It finds short answers that stand word for word in the
+text; it does not sum up, count or combine, and it can be wrong. """
 MODEL = """
 import os
 
@@ -35,11 +39,12 @@ os.environ.setdefault("SPACE_MODEL", {name!r})
 """
 
 
-def build(folder: Path, model_name_or_path: str | None = None) -> None:
+def build(folder: Path, model_name_or_path: str | None = None, repo_id: str = "org/long-doc-qa") -> None:
     """Write the Space's files into an empty folder.
 
     Args:
         model_name_or_path: a QA model on the Hub; None takes the adapter shipped with this project.
+        repo_id: of the Space, for the example of a call in its README.
     """
     adapter = ROOT / "space" / "adapter" / "adapter_model.safetensors"
     if model_name_or_path is None and not adapter.is_file():
@@ -52,9 +57,17 @@ def build(folder: Path, model_name_or_path: str | None = None) -> None:
             f"--model_name_or_path {model_name_or_path!r} is a local folder, which a Space cannot reach: push it first "
             "and give its id"
         )
+    if model_name_or_path is not None and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model_name_or_path):
+        raise UserError(f"--model_name_or_path {model_name_or_path!r} is no id of the Hub: give one such as org/name")
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / room, ignore=IGNORED)
-    shutil.move(folder / "space" / "README.md", folder / "README.md")
+    readme = (folder / "space" / "README.md").read_text(encoding="utf-8").replace("org/long-doc-qa", repo_id)
+    (folder / "space" / "README.md").unlink()
+    if model_name_or_path is not None:
+        shutil.rmtree(folder / "space" / "adapter", ignore_errors=True)
+        start, rest = readme.split(OURS[0])
+        readme = start + OWN.format(name=model_name_or_path) + rest.split(OURS[1])[1]
+    (folder / "README.md").write_text(readme, encoding="utf-8")
     (folder / "space" / "requirements.txt").unlink()
     (folder / "requirements.txt").write_text(requirements(embedded=model_name_or_path is None), encoding="utf-8")
     model = MODEL.format(name=model_name_or_path) if model_name_or_path else ""
@@ -77,6 +90,21 @@ def requirements(embedded: bool = True) -> str:
     return "\n".join(lines) + "\n"
 
 
+def check_space(repo_id: str) -> None:
+    """Refuse a Space that is not this page: the upload would replace its files."""
+    from huggingface_hub import HfApi, errors
+
+    try:
+        files = set(HfApi().list_repo_files(repo_id, repo_type="space")) - {".gitattributes", "README.md"}
+    except errors.RepositoryNotFoundError:
+        return
+    if files and "space/app.py" not in files:
+        raise UserError(
+            f"--repo_id {repo_id!r} is a Space of another kind ({', '.join(sorted(files)[:3])}), whose files would be "
+            "replaced: choose another name"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Upload the page as a Gradio Space, in one commit.",
@@ -90,12 +118,13 @@ def main() -> None:
     parser.add_argument("--private", action="store_true", help="create the Space as private")
     arguments = parser.parse_args()
     if arguments.output_dir:
-        with atomic_folder(arguments.output_dir) as folder:
+        with atomic_folder(arguments.output_dir, replace_flag=None) as folder:
             build(folder, arguments.model_name_or_path)
         print(f"written: {arguments.output_dir} (start it there with `python app.py`)")
         return
     with tempfile.TemporaryDirectory() as temporary:
-        build(Path(temporary), arguments.model_name_or_path)
+        check_space(arguments.repo_id)
+        build(Path(temporary), arguments.model_name_or_path, arguments.repo_id)
         url = push_folder(
             temporary,
             arguments.repo_id,

@@ -37,7 +37,7 @@ DOC_STRIDE = 128
 # Spans that share the probability with "no answer", and their length in tokens: score.py's defaults.
 CANDIDATES = 20
 MAX_ANSWER_TOKENS = 30
-# Tokens that pass through the model at once: bounds the memory, whatever the length of the document.
+# Tokens that pass through the model at once, or one window where that is longer: the document's length costs no memory.
 BATCH_TOKENS = 4_096
 
 
@@ -188,7 +188,7 @@ def load_reader(model_name_or_path: str | None = None, *, threshold: float | Non
     """A reader for a QA checkpoint or adapter: a folder, a Hub id, by default the adapter shipped with this project.
 
     Args:
-        threshold: of "not answered here"; by default the one measured for this model (no_answer.json in its folder),
+        threshold: of "not answered here"; by default the one measured for this model (no_answer.json beside it),
             else 0, where "no answer" and the best span are equally likely.
     """
     if model_name_or_path is None and not ADAPTER.is_dir():
@@ -207,7 +207,16 @@ def load_reader(model_name_or_path: str | None = None, *, threshold: float | Non
 
 
 def _measured(name: str, file: str) -> dict[str, Any]:
+    """What `file` beside the model says, in its folder or on the Hub; empty where there is no such file."""
     path = Path(name) / file
+    if not Path(name).is_dir():
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
+        try:
+            path = Path(hf_hub_download(name, file))
+        except EntryNotFoundError:  # not there; or off line, and not among what was fetched before
+            return {}
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 

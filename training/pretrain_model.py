@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 def load_tokenizer(arguments: PretrainArguments) -> Any:
     """The source's tokenizer; raises UserError where it, the model and --max_pos do not fit together."""
     source, revision = resolve(arguments.model_name_or_path), arguments.revision or "main"
-    config = AutoConfig.from_pretrained(source, revision=revision)
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+    config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
     if config.model_type == "longformer":
         positions = config.max_position_embeddings - config.pad_token_id - 1
         if arguments.max_pos > positions:
@@ -40,10 +40,10 @@ def load_tokenizer(arguments: PretrainArguments) -> Any:
 def load_model(arguments: PretrainArguments, training_args: Any) -> tuple[LongformerForMaskedLM, Any]:
     """(model in float32, its tokenizer), converted first if it is no Longformer."""
     source, revision = resolve(arguments.model_name_or_path), arguments.revision or "main"
-    if AutoConfig.from_pretrained(source, revision=revision).model_type != "longformer":
+    if AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).model_type != "longformer":
         source, revision = str(_convert(source, arguments, training_args)), "main"
     model = LongformerForMaskedLM.from_pretrained(source, revision=revision, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
     return (use_fast_attention(model) if arguments.fast_attention else model), tokenizer
 
 

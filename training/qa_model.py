@@ -51,13 +51,13 @@ def load_qa_model(
         model_name_or_path, adapter = base, model_name_or_path
     source = resolve(model_name_or_path)
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision)
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
         if dropout is not None:
             config.update({name: dropout for name in _DROPOUTS if hasattr(config, name)})
         model, info = AutoModelForQuestionAnswering.from_pretrained(
-            source, revision=revision, config=config, output_loading_info=True
+            source, revision=revision, config=config, output_loading_info=True, trust_remote_code=False
         )
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise UserError(
             f"--model_name_or_path {model_name_or_path!r} cannot be loaded: {_first_line(error)}"

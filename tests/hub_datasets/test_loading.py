@@ -179,6 +179,24 @@ def test_what_was_mended_is_said(load, tmp_path, caplog, monkeypatch):
             {"data_files": "{tmp}/good.json", "split": "test"},
             "split 'test' is not in squad_long: choose",
         ),
+        (
+            ("squad_long",),
+            {"data_files": "{tmp}/good.json", "split": "train+nope"},
+            "split 'train+nope' is not in squad_long: choose",
+        ),
+        (
+            ("squad_long",),
+            {"data_files": "{tmp}/good.json", "split": "nope", "streaming": True},
+            "split 'nope' is not in squad_long: ",
+        ),
+        (("squad_long",), {"data_files": {}}, "data_files {} names no file"),
+        (("squad_long",), {"data_files": "{tmp}/none-*.json"}, "none-*.json' is not a file: check the path"),
+        (
+            ("squad_long",),
+            {"data_files": "{tmp}/[bg]*.json", "num_proc": 2},
+            "bad.json: 1 answer is not found at its answer_start",
+        ),
+        (("xquad_long",), {"data_files": "{tmp}/my_dev.json"}, "my_dev.json' does not say its language"),
         (("squad_long",), {"data_files": "{tmp}/bad.json"}, "bad.json: 1 answer is not found at its answer_start"),
         (("squad_long",), {"data_files": "{tmp}/broken.json"}, "broken.json is not JSON: "),
         (
@@ -190,6 +208,7 @@ def test_what_was_mended_is_said(load, tmp_path, caplog, monkeypatch):
 )
 def test_bad_input_is_one_sentence(load, tmp_path, arguments, keywords, sentence):
     write(tmp_path / "good.json", tiny())
+    write(tmp_path / "my_dev.json", tiny())
     write(tmp_path / "bad.json", tiny(answer_start=3))
     (tmp_path / "broken.json").write_text('{"data": [')
     if isinstance(keywords.get("data_files"), str):

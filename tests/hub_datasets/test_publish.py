@@ -151,6 +151,25 @@ def test_a_repository_with_other_things_in_it_is_left_alone(run, here):
 
 
 @pytest.mark.usefixtures("few_languages")
+def test_a_private_repository_with_a_card_of_its_owners_stays_private(run, here):
+    api = here.api()
+    api.create_repo(REPO, repo_type="dataset", private=True)
+    api.upload_file(path_or_fileobj=b"# Mine", path_in_repo="README.md", repo_id=REPO, repo_type="dataset")
+    run()
+    assert here.repo("dataset", REPO).private
+    assert "xquad_long.py" in here.files("dataset", REPO)
+
+
+@pytest.mark.usefixtures("few_languages")
+def test_an_output_folder_with_other_things_in_it_is_left_alone(run, here, tmp_path):
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match=r"holds what publishing did not build \(thesis\.tex\)"):
+        run()
+    assert (tmp_path / "built" / "thesis.tex").read_text() == "years of work" and here.store.repos == {}
+
+
+@pytest.mark.usefixtures("few_languages")
 def test_visibility(run, here):
     run(private=True)
     assert here.repo("dataset", REPO).private

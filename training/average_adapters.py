@@ -1,0 +1,88 @@
+"""Average LoRA adapters that came of one another: often what a later training gained, at less of what it cost.
+
+    python -m training.average_adapters --adapter runs/round1 runs/round2 --output_dir runs/mean
+
+Training an adapter further (finetune.py on its folder) pulls it away from what it did well before. The mean of both
+ends often does better than either on both kinds of data (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
+models"). The matrices A and B are averaged each by itself, which is meaningful only between adapters of one descent:
+two that were started apart share no axes.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from hub_datasets.cli import UserError, run
+from hub_datasets.files import atomic_folder
+from training.gold import read_json
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+SAME = ("base_model_name_or_path", "r", "lora_alpha", "use_rslora", "target_modules", "modules_to_save")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Average LoRA adapters that came of one another.",
+        epilog="example: python -m training.average_adapters --adapter runs/round1 runs/round2 --output_dir runs/mean",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--adapter", nargs="+", required=True, help="output folders of finetune.py with --lora_r")
+    parser.add_argument("--weights", nargs="+", type=float, help="share of each; the sum is 1 (default: equal shares)")
+    parser.add_argument("--output_dir", required=True, help="folder to write")
+    parser.add_argument("--overwrite_output_dir", action="store_true", help="replace what is there")
+    return parser
+
+
+def average(
+    adapters: Sequence[Path], output_dir: Path, weights: Sequence[float] | None = None, overwrite: bool = False
+) -> Path:
+    """Write the weighted mean of `adapters` (float32) to `output_dir`, with the first one's configuration.
+
+    Raises:
+        UserError: fewer than two adapters, shares that do not sum to 1, or adapters of another base, rank or shape.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    if len(adapters) < 2:
+        raise UserError("--adapter names one folder: give two or more to average")
+    shares = list(weights) if weights else [1 / len(adapters)] * len(adapters)
+    if len(shares) != len(adapters):
+        raise UserError(f"--weights has {len(shares)} shares for {len(adapters)} adapters: give one for each")
+    if abs(sum(shares) - 1) > 1e-6:
+        raise UserError(f"--weights sum to {sum(shares):g}: let them sum to 1")
+    for adapter in adapters:
+        if not (adapter / WEIGHTS).is_file():
+            raise UserError(f"--adapter {str(adapter)!r} has no {WEIGHTS}: train one with --lora_r")
+    configs = [read_json(adapter / CONFIG, "--adapter") for adapter in adapters]
+    for adapter, config in zip(adapters[1:], configs[1:], strict=True):
+        for name in SAME:
+            ours, theirs = (sorted(v) if isinstance(v := c.get(name), list) else v for c in (configs[0], config))
+            if ours != theirs:
+                raise UserError(
+                    f"--adapter {str(adapter)!r} has {name} {theirs!r} and {str(adapters[0])!r} {ours!r}: "
+                    "average adapters of one base and one shape, the later trained from the earlier"
+                )
+    mean: dict[str, torch.Tensor] = {}
+    for adapter, share in zip(adapters, shares, strict=True):
+        tensors = load_file(adapter / WEIGHTS)
+        if mean and (mean.keys() != tensors.keys() or any(mean[name].shape != tensors[name].shape for name in tensors)):
+            raise UserError(f"--adapter {str(adapter)!r} does not hold the tensors of {str(adapters[0])!r}")
+        for name, tensor in tensors.items():
+            mean[name] = mean.get(name, torch.zeros(tensor.shape)) + share * tensor.float()
+    with atomic_folder(output_dir, overwrite) as folder:
+        save_file(mean, folder / WEIGHTS, metadata={"format": "pt"})
+        (folder / CONFIG).write_text(json.dumps(configs[0], indent=2, sort_keys=True) + "\n")
+    return output_dir
+
+
+def main() -> None:
+    args = make_parser().parse_args()
+    print(
+        average([Path(each) for each in args.adapter], Path(args.output_dir), args.weights, args.overwrite_output_dir)
+    )
+
+
+if __name__ == "__main__":
+    run(main)
