@@ -23,7 +23,7 @@ from space.documents import MAX_CHARACTERS, clean
 from training.answers import Answer, Answers, best_answers
 from training.features import Document, Window, Windower
 from training.predict import read_windows
-from training.qa_model import check_max_length, load_qa_model
+from training.qa_model import beside_model, check_max_length, load_qa_model
 
 ADAPTER = Path(__file__).parent / "adapter"
 EMBEDDED_LABEL = "multilingual-e5-small made long, with this project's adapter"
@@ -208,16 +208,8 @@ def load_reader(model_name_or_path: str | None = None, *, threshold: float | Non
 
 def _measured(name: str, file: str) -> dict[str, Any]:
     """What `file` beside the model says, in its folder or on the Hub; empty where there is no such file."""
-    path = Path(name) / file
-    if not Path(name).is_dir():
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
-
-        try:
-            path = Path(hf_hub_download(name, file))
-        except EntryNotFoundError:  # not there; or off line, and not among what was fetched before
-            return {}
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path = beside_model(name, file)
+    return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
 
 
 def _probabilities(answers: Answers, threshold: float) -> list[float]:

@@ -1,5 +1,6 @@
 """The model card of a fine-tuned model, every number taken from its run, and the push of both in one commit."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -33,7 +34,7 @@ def write_card(
         dataset=arguments.dataset,
         eval_dataset=arguments.eval_dataset or arguments.dataset,
         nr_concats=arguments.nr_concats,
-        lora_r=arguments.lora_r,
+        lora_r=_lora_rank(trainer.model),
         max_eval_samples=arguments.max_eval_samples,
         scores={name.removeprefix("eval_"): value for name, value in scores.items()},
         seed=training_args.seed,
@@ -41,25 +42,39 @@ def write_card(
         max_length=max_length,
         doc_stride=arguments.doc_stride,
         steps=trainer.state.global_step,
-        unanswerable=arguments.unanswerable_fraction > 0 or "eval_null_threshold" in scores,
+        unanswerable=trainer.train_dataset is None or any(ends == [0] for ends in trainer.train_dataset["ends"]),
         versions=", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate")),
     )
     return write_atomically(Path(str(training_args.output_dir)) / "README.md", text)
 
 
-def publish(training_args: Any) -> str:
-    """Push what the output folder's top level holds of a model in one commit; returns the address to print."""
+def _lora_rank(model: Any) -> int:
+    """Of the adapter that was trained, new or given; 0 without one."""
+    configs = getattr(model, "peft_config", None) or {}
+    return next((config.r for config in configs.values()), 0)
+
+
+def repo_id(training_args: Any) -> str:
+    """--hub_model_id, or the output folder's name in the space of whoever is logged in."""
     from huggingface_hub import HfApi
 
+    if training_args.hub_token:
+        os.environ["HF_TOKEN"] = training_args.hub_token
+    folder = Path(str(training_args.output_dir)).resolve().name
+    return training_args.hub_model_id or f"{HfApi().whoami()['name']}/{folder}"
+
+
+def publish(training_args: Any) -> str:
+    """Push what the output folder's top level holds of a model in one commit; returns the address to print."""
     from hub_datasets.push import push_folder
 
     output_dir = Path(str(training_args.output_dir))
-    repo_id = training_args.hub_model_id or f"{HfApi().whoami()['name']}/{output_dir.name}"
+    name = repo_id(training_args)
     with tempfile.TemporaryDirectory() as folder:
         for pattern in PUSHED:
             for path in output_dir.glob(pattern):
                 shutil.copy2(path, folder)
         url = push_folder(
-            folder, repo_id, "model", private=training_args.hub_private_repo, message="Fine-tuned model and its card"
+            folder, name, "model", private=training_args.hub_private_repo, message="Fine-tuned model and its card"
         )
-    return url or f"{repo_id} holds this model already"
+    return url or f"{name} holds this model already"

@@ -20,6 +20,9 @@ import torch
 
 from hub_datasets.cli import UserError
 
+# Families that were trained to tell the question from the document by token types.
+TYPED = ("bert", "electra", "roformer", "ernie", "big_bird", "convbert", "mobilebert")
+
 
 @dataclass(frozen=True)
 class Document:
@@ -63,13 +66,22 @@ class Windower:
     ):
         if max_length < 16:
             raise UserError(f"--max_length {max_length} leaves no room for a document: give at least 16")
+        if max_question_length < 1:
+            raise UserError(
+                f"--max_question_length {max_question_length} leaves nothing of a question: give at least 1"
+            )
         if doc_stride < 0:
             raise UserError(f"--doc_stride {doc_stride} is negative: give 0 or more")
+        if not tokenizer.is_fast:
+            raise UserError(
+                f"{type(tokenizer).__name__} does not say where its tokens stand in the text: take a model with a "
+                "tokenizer.json"
+            )
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.doc_stride = doc_stride
         self.lowercase = lowercase
-        # Half of a window at least is left to the document, whatever the question.
+        # Half of a window, less its special tokens, is left to the document, whatever the question.
         self.max_question_length = min(max_question_length, max_length // 2)
         self.document = lru_cache(maxsize=32)(self._document)
         self._before, self._between, self._after = self._template()
@@ -136,7 +148,7 @@ def collate(windows: Sequence[Window], model_config: Any, pad_token_id: int) -> 
     lengths = torch.tensor([len(window) for window in windows])[:, None]
     prefixes = torch.tensor([window.prefix_length for window in windows])[:, None]
     batch = {"input_ids": input_ids, "attention_mask": (positions < lengths).long()}
-    if model_config.model_type == "bert" and model_config.type_vocab_size > 1:
+    if model_config.model_type in TYPED and model_config.type_vocab_size > 1:
         batch["token_type_ids"] = ((positions >= prefixes) & (positions < lengths)).long()
     if model_config.model_type == "longformer":
         batch["global_attention_mask"] = (positions < prefixes).long()

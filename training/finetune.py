@@ -34,6 +34,7 @@ def main() -> None:
     arguments, training_args = parse(parser, sys.argv[1:])
     if not (training_args.do_train or training_args.do_eval):
         raise UserError("nothing to do: give --do_train, --do_eval or both")
+    arguments.check(training_args)
     finetune(arguments, training_args)
 
 
@@ -48,7 +49,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     from training.qa_model import add_lora, check_max_length, load_qa_model, reads_at_most
     from training.qa_report import save_evaluation, score_answers
     from training.qa_trainer import QATrainer
-    from training.resume import MarkCheckpoints, identity, prepare_output_dir
+    from training.resume import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir
     from training.train_features import TrainCollator
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
@@ -68,6 +69,11 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         train_adapter=training_args.do_train,
     )
     max_length = check_max_length(model, arguments.max_length)
+    if arguments.random_positions and model.config.model_type != "longformer":
+        raise UserError(
+            f"--random_positions is for Longformers, and {arguments.model_name_or_path!r} is of type "
+            f"{model.config.model_type}: leave it out"
+        )
     windower = Windower(
         tokenizer, max_length, arguments.doc_stride, arguments.max_question_length, arguments.do_lowercase
     )
@@ -105,6 +111,8 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     if arguments.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(arguments.early_stopping_patience))
     if training_args.do_train:
+        if checkpoint is None:
+            forget_checkpoints(training_args)
         result = trainer.train(resume_from_checkpoint=checkpoint)
         trainer.save_model()
         trainer.save_state()
@@ -112,7 +120,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     scores = trainer.evaluate() if training_args.do_eval else {}
     if training_args.should_save:
         if scores:
-            save_evaluation(Path(str(training_args.output_dir)), trainer.answers, scores)
+            save_evaluation(Path(str(training_args.output_dir)), trainer.answers, trainer.texts, scores)
         write_card(arguments, training_args, trainer, max_length, scores)
         if push:
             print(publish(training_args))

@@ -1,6 +1,10 @@
 """The flags of finetune.py beside those that pretrain.py has too."""
 
 from dataclasses import dataclass, field
+from typing import Any
+
+from hub_datasets.cli import UserError
+from hub_datasets.concat import ON_BAD_SPAN
 
 from .arguments import SharedArguments
 
@@ -44,6 +48,10 @@ class FinetuneArguments(SharedArguments):
         default=None, metadata={"help": "first (the thesis) or all questions of a paragraph; sq3 and xq3: first."}
     )
     within_articles: bool = field(default=False, metadata={"help": "Join only paragraphs of one article."})
+    on_bad_span: str = field(
+        default="error",
+        metadata={"help": "An answer that is not at its answer_start: error, repair or drop.", "choices": ON_BAD_SPAN},
+    )
     held_out_articles: int = field(
         default=0,
         metadata={"help": "Keep the last N articles out of training and evaluate on them (no --eval_dataset then)."},
@@ -97,3 +105,19 @@ class FinetuneArguments(SharedArguments):
         default=None, metadata={"help": "LoRA's scale times its rank; 2 x lora_r if not given."}
     )
     lora_dropout: float = field(default=0.0, metadata={"help": "Dropout before LoRA's matrices."})
+
+    def check(self, training_args: Any) -> None:
+        """Refuse what would fail, or do nothing, after the training."""
+        lowest = {"n_best": 1, "max_answer_length": 1, "max_train_samples": 1, "max_eval_samples": 1, "negatives": 0,
+                  "held_out_articles": 0, "lora_r": 0, "distil_length": 0, "early_stopping_patience": 1}  # fmt: skip
+        for name, least in lowest.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name} {value} is below {least}: give a whole number from {least} up")
+        if training_args.label_smoothing_factor:
+            raise UserError("--label_smoothing_factor has no part in the loss over spans: leave it out")
+        if self.early_stopping_patience is not None and not training_args.metric_for_best_model:
+            raise UserError(
+                "--early_stopping_patience needs to know what is better: give --metric_for_best_model f1, "
+                "--load_best_model_at_end and --eval_strategy"
+            )

@@ -1,6 +1,7 @@
 """From flags to rows, and from rows to training windows."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hub_datasets.cli import UserError
 from .features import Windower
 from .finetune_arguments import FinetuneArguments
 from .long_examples import Mixture, mix_lengths
-from .qa_data import load_qa
+from .qa_data import evenly, load_qa
 from .train_features import train_features
 
 logger = logging.getLogger(__name__)
@@ -33,13 +34,18 @@ def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, An
         train, held_out = _split_articles(train, arguments.held_out_articles)
         evaluation = held_out if evaluates and not own_evaluation else None
     if evaluates and evaluation is None:
+        if not own_evaluation and (arguments.data_files or Path(arguments.dataset).is_file()):
+            raise UserError(
+                f"--do_eval would score what is trained on, {(arguments.data_files or arguments.dataset)!r}: "
+                "give --eval_data_files, --eval_dataset or --held_out_articles"
+            )
         dataset = arguments.eval_dataset or arguments.dataset
         language = arguments.eval_language or arguments.language
         evaluation = _load(arguments, "validation", dataset, arguments.eval_data_files, language)
     if train is not None and arguments.max_train_samples is not None:
         train = train.shuffle(seed=training_args.seed).select(range(min(arguments.max_train_samples, len(train))))
     if evaluation is not None and arguments.max_eval_samples is not None:
-        evaluation = evaluation.select(_evenly(len(evaluation), arguments.max_eval_samples))
+        evaluation = evenly(evaluation, arguments.max_eval_samples)
     return (train if training_args.do_train else None), evaluation
 
 
@@ -78,6 +84,7 @@ def _load(arguments: FinetuneArguments, split: str, dataset: str, data_files: st
         nr_concats=arguments.nr_concats,
         questions=arguments.questions,
         within_articles=arguments.within_articles,
+        on_bad_span=arguments.on_bad_span,
     )
 
 
@@ -91,13 +98,8 @@ def _split_articles(rows: Any, count: int) -> tuple[Any, Any]:
     return rows.select(np.flatnonzero(~np.array(held))), rows.select(np.flatnonzero(held))
 
 
-def _evenly(total: int, count: int) -> list[int]:
-    """`count` row numbers spread over `total` rows."""
-    return [int(i) for i in np.linspace(0, total - 1, min(count, total)).round()]
-
-
 def _dataset(generate: Any) -> Any:
-    """A data set in memory-mapped Arrow from a generator of dicts."""
+    """A data set of training windows, whose token ids come out as numpy arrays."""
     from datasets import Dataset, Features, Sequence, Value
 
     integers = Sequence(Value("int32"))

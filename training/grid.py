@@ -102,11 +102,26 @@ def _narrowing(args: argparse.Namespace) -> Narrowing:
         seeds=args.seeds,
         max_train_samples=args.max_train_samples,
         max_eval_samples=args.max_eval_samples,
+        processes=_processes(args.config_file),
         data_dir=str(Path(args.data_dir).resolve()) if args.data_dir else None,
         finetune_flags=parse_flags(args.finetune_flags, "--finetune_flags"),
         pretrain_flags=parse_flags(args.pretrain_flags, "--pretrain_flags"),
         score_flags=parse_flags(args.score_flags, "--score_flags"),
     )
+
+
+def _processes(config_file: str | None) -> int:
+    """How many processes `accelerate launch` starts by this configuration; without one, a process for each GPU."""
+    if config_file is None:
+        import torch
+
+        return max(1, torch.accelerator.device_count())
+    import yaml
+
+    path = Path(config_file)
+    if not path.is_file():
+        raise UserError(f"--config_file {config_file!r} is not a file: take one of training/configs")
+    return int((yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("num_processes") or 1)
 
 
 def _settings(args: argparse.Namespace, grid: dict) -> dict:

@@ -65,7 +65,7 @@ class Narrowing:
     Args:
         models: labels of the grid; `label=checkpoint` puts another checkpoint (a folder or Hub id) under a label.
         columns: labels of columns or names of data sets.
-        launch: words of the launcher, before the entry point.
+        processes: of the launcher; the steps' accumulation is divided by it, so that an update stays what it was.
     """
 
     models: list[str] | None = None
@@ -73,6 +73,7 @@ class Narrowing:
     seeds: list[int] | None = None
     max_train_samples: int | None = None
     max_eval_samples: int | None = None
+    processes: int = 1
     data_dir: str | None = None
     finetune_flags: Flags = field(default_factory=dict)
     pretrain_flags: Flags = field(default_factory=dict)
@@ -107,6 +108,8 @@ def make_plan(grid: Mapping[str, Any], output_dir: Path, want: Narrowing) -> Pla
     builder = _Builder(grid, output_dir, want, models)
     for label, column in columns.items():
         for model in column["models"]:
+            if model not in models:
+                raise UserError(f"column {label!r} names the model {model!r}, which is none of {', '.join(models)}")
             for seed in seeds if model in chosen else ():
                 builder.add(label, column, model, seed)
     if not builder.plan.steps:
@@ -147,6 +150,7 @@ class _Builder:
             needs = (self._pretrain(checkpoint["pretrained"]),)
             checkpoint = str(needs[0])
         own = {**(self.grid["finetuning"].get("common") or {}), **self.grid["finetuning"]["trainings"][training]}
+        self._share(own, training)
         folder = self.output_dir / training / slug(model) / f"seed-{seed}"
         flags = {
             "model_name_or_path": checkpoint,
@@ -162,9 +166,24 @@ class _Builder:
     def _pretrain(self, name: str) -> Path:
         folder = self.output_dir / "pretrained" / name
         pretraining = self.grid["pretraining"]
-        flags = {**pretraining["runs"][name], **(pretraining.get("common") or {}), **self.want.pretrain_flags}
+        flags = {**pretraining["runs"][name], **(pretraining.get("common") or {})}
+        self._share(flags, name)
+        flags |= self.want.pretrain_flags
         self._step(Step(f"pre-train {name}", "training/pretrain.py", flags, folder))
         return folder
+
+    def _share(self, flags: Flags, name: str) -> None:
+        """Divide the accumulation over the processes, each of which takes a batch of its own."""
+        processes = self.want.processes
+        if processes == 1:
+            return
+        steps = int(flags.get("gradient_accumulation_steps", 1))
+        if steps % processes:
+            raise UserError(
+                f"--config_file starts {processes} processes, and the gradient_accumulation_steps {steps} of {name!r} "
+                "cannot be shared among them: take another configuration, or mend the grid's"
+            )
+        flags["gradient_accumulation_steps"] = steps // processes
 
     def _step(self, step: Step) -> None:
         if step.folder not in self.made:

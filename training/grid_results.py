@@ -108,7 +108,8 @@ def _long_table(found: list[tuple[Score, dict[str, Any]]]) -> tuple[list[str], l
     header = ["column", "model", "seed", "language", *MEASURES, *(f"language_aware_{name}" for name in MEASURES)]
     lines: list[list[tables.Cell]] = []
     for score, content in found:
-        named = {**content["languages"], score.average: _average(score, content)}
+        average = score.average if score.average in content else "average"
+        named = {**content["languages"], average: content[average]}
         for language, result in named.items():
             values = [result[name] for name in MEASURES] + [result["language_aware"][name] for name in MEASURES]
             lines.append([score.column, score.model, score.seed, language, *values])

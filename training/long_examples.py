@@ -104,5 +104,5 @@ def _draw(
                 taken.add(text)
                 drawn.append(text)
     if not drawn and count:
-        raise UserError("the training set has too few paragraphs to draw others from: lower --unanswerable_fraction")
+        raise UserError("the training set has too few paragraphs: lower --long_fraction and --unanswerable_fraction")
     return drawn

@@ -67,8 +67,6 @@ def score(
         raise UserError("the gold data holds no question: nothing can be scored")
     if metric in ("squad_v2", "triviaqa"):
         questions = list(dict(questions).items())  # both scripts key by id: an id that comes twice counts once
-    if metric == "triviaqa":
-        predictions = _spread_over_documents(questions, predictions)
     exact, f1 = question_scores(metric, questions, predictions, language)
     if metric != "squad_v2":
         total = len(questions)
@@ -132,16 +130,6 @@ def _f1(prediction: str, answer: str, empty_agrees: bool) -> float:
     precision = same / len(predicted)
     recall = same / len(right)
     return (2 * precision * recall) / (precision + recall)
-
-
-def _spread_over_documents(questions: Gold, predictions: Mapping[str, str]) -> dict[str, str]:
-    """TriviaQA's web files score each `QuestionId--Filename`; a bare question id answers for all its documents."""
-    spread = dict(predictions)
-    for identifier, _ in questions:
-        question = identifier.split("--")[0]
-        if identifier not in spread and question in predictions:
-            spread[identifier] = predictions[question]
-    return spread
 
 
 def _squad_v2(

@@ -1,10 +1,10 @@
 """Answers to many questions about documents, by one model, on one process or many.
 
-Used by finetune.py's evaluation, by score.py and by the Space, so that all three give the same answers.
+Used by finetune.py's evaluation and by score.py; the Space reads by the same `read_windows`.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,7 +43,6 @@ def predict(
     n_best: int = 20,
     max_answer_length: int = 30,
     progress: bool = True,
-    on_batch: Callable[[int, int], None] | None = None,
 ) -> dict[str, Answers]:
     """Answer every example; a mapping from its `id`, in the order of `examples`.
 
@@ -53,7 +52,6 @@ def predict(
     Args:
         examples: rows with `id`, `question` and `context`.
         batch_size: windows a batch.
-        on_batch: called after each batch with the number of batches done and their total; may raise to cancel.
     """
     model.eval()
     state = PartialState()
@@ -66,13 +64,11 @@ def predict(
     # Every process takes as many turns, since a sharded model's forward needs them all; the last ones may be idle.
     turns = range(state.process_index, len(batches) + state.process_index, state.num_processes)
     bar = tqdm(turns, desc="reading", unit="batch", disable=not (progress and state.is_local_main_process), leave=False)
-    for done, number in enumerate(bar, start=1):
+    for number in bar:
         batch = batches[min(number, len(batches) - 1)]
         results = read_windows(model, [windows[i][1] for i in batch], pad, n_best, max_answer_length)
         if number < len(batches):
             found.extend(zip(batch, results, strict=True))
-        if on_batch is not None:
-            on_batch(done, len(turns))
     if state.num_processes > 1:
         found = gather_object(found)
     by_example: dict[int, list[tuple[list[Span], float]]] = defaultdict(list)

@@ -44,7 +44,7 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     from training.pretrain_model import load_model, load_tokenizer
     from training.pretrain_report import publish, report
     from training.pretrain_text import open_text, pack_text
-    from training.resume import MarkCheckpoints, identity, prepare_output_dir
+    from training.resume import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     arguments.check(training_args)
@@ -60,6 +60,8 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     set_seed(training_args.seed)
     model, tokenizer = load_model(arguments, training_args)
     freeze_global_projections(model)
+    if eval_text is None and training_args.do_eval and training_args.do_train:
+        print("note: no validation text was given, so nothing is scored: give --val_file_path", file=sys.stderr)
     if eval_text is None:
         training_args.eval_strategy, training_args.do_eval = "no", False
     training_args.eval_on_start = training_args.do_eval and checkpoint is None
@@ -76,6 +78,8 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
         short_length=arguments.short_length,
     )
     if training_args.do_train:
+        if checkpoint is None:
+            forget_checkpoints(training_args)
         trainer.train(resume_from_checkpoint=checkpoint)
         trainer.save_model()
         trainer.save_state()

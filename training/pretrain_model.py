@@ -20,7 +20,14 @@ logger = logging.getLogger(__name__)
 def load_tokenizer(arguments: PretrainArguments) -> Any:
     """The source's tokenizer; raises UserError where it, the model and --max_pos do not fit together."""
     source, revision = resolve(arguments.model_name_or_path), arguments.revision or "main"
-    config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"--model_name_or_path {arguments.model_name_or_path!r} cannot be loaded ({reason:.200}): give a folder, a "
+            "Hub id or embedded"
+        ) from error
     tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
     if config.model_type == "longformer":
         positions = config.max_position_embeddings - config.pad_token_id - 1

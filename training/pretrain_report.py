@@ -10,6 +10,7 @@ from typing import Any
 
 from hub_datasets.files import write_atomically
 
+from .card import repo_id
 from .pretrain_arguments import PretrainArguments
 
 MEASURES = ("loss", "perplexity", "bits_per_byte")
@@ -66,9 +67,7 @@ def publish(arguments: PretrainArguments, training_args: Any, results: dict[str,
     from hub_datasets.push import push_folder
 
     output_dir = Path(str(training_args.output_dir))
-    repo_id = training_args.hub_model_id or output_dir.name
-    if training_args.hub_token:
-        os.environ["HF_TOKEN"] = training_args.hub_token
+    name = repo_id(training_args)
     staged = output_dir / "to_push"  # stays there when the push fails
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
@@ -77,9 +76,9 @@ def publish(arguments: PretrainArguments, training_args: Any, results: dict[str,
             os.link(path, staged / path.name)
     write_atomically(staged / "README.md", card(arguments, results))
     message = f"MLM of {arguments.model_name_or_path} at {arguments.max_pos} tokens"
-    url = push_folder(staged, repo_id, "model", private=training_args.hub_private_repo, message=message)
+    url = push_folder(staged, name, "model", private=training_args.hub_private_repo, message=message)
     shutil.rmtree(staged)
-    return f"pushed: {url}" if url else f"{repo_id} holds exactly this already"
+    return f"pushed: {url}" if url else f"{name} holds exactly this already"
 
 
 def card(arguments: PretrainArguments, results: dict[str, Any]) -> str:

@@ -75,6 +75,13 @@ def load_qa(
     return rows
 
 
+def evenly(rows: Any, count: int | None) -> Any:
+    """`count` of the rows, spread over all of them; all when `count` is None or more than there are."""
+    if count is None or count >= len(rows):
+        return rows
+    return rows.select([number * len(rows) // count for number in range(count)])
+
+
 def metric_of(dataset: str, rows: Any) -> str:
     """Whose official script scores `dataset`; for other data, squad_v2 when `rows` has unanswerable questions."""
     name = canonical_name(dataset)
@@ -168,8 +175,16 @@ def _load_rows(path: Path) -> Any:
     import datasets
 
     kind = {".jsonl": "json", ".parquet": "parquet"}[path.suffix]
-    rows = datasets.load_dataset(kind, data_files=str(path), split="train")
+    try:
+        rows = datasets.load_dataset(kind, data_files=str(path), split="train")
+    except datasets.exceptions.DatasetsError as error:
+        raise UserError(
+            f"{str(path)!r} cannot be read as {path.suffix[1:]}: is it cut off, or another format?"
+        ) from error
     check_columns(rows.column_names, str(path))
+    wrong = [number for number, answers in enumerate(rows["answers"]) if not isinstance(answers, Mapping)]
+    if wrong:
+        raise UserError(f"{str(path)!r}, row {wrong[0]}: answers is no object with the lists text and answer_start")
     return rows
 
 

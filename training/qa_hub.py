@@ -35,7 +35,7 @@ def load_published(
 
     wanted = {**vars(options), "nr_concats": nr_concats or 3, "questions": questions or "first"}
     multilingual = name.endswith("xquad_long")
-    configurations = (language or "all").split(",") if multilingual else [None]
+    configurations = (language or "en").split(",") if multilingual else [None]
     parts = [hub_datasets.load_dataset(name, each, split=split, **wanted) for each in configurations]
     rows = datasets.concatenate_datasets(parts)
     return rows if multilingual else rows.add_column("language", [language or "en"] * len(rows))

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from conversion.attention import use_fast_attention
-from conversion.embedded import resolve
+from conversion.embedded import LONG_NAME, NAME, resolve
 from hub_datasets.cli import UserError
 
 logger = logging.getLogger(__name__)
 
 # Families whose first position row in use is pad_token_id + 1 (fairseq's numbering).
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer"}
-# What the families call them: BERT and its kin, then ModernBERT.
+_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"}
+# What the families call them: BERT and its kin, then ModernBERT, then DistilBERT.
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
-             "attention_dropout", "embedding_dropout", "mlp_dropout")  # fmt: skip
+             "attention_dropout", "embedding_dropout", "mlp_dropout", "dropout", "qa_dropout")  # fmt: skip
 
 
 def load_qa_model(
@@ -47,8 +48,8 @@ def load_qa_model(
     """
     from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
 
-    if adapter is None and (base := _base_of_adapter(model_name_or_path)) is not None:
-        model_name_or_path, adapter = base, model_name_or_path
+    if adapter is None and (base := _base_of_adapter(model_name_or_path, revision)) is not None:
+        model_name_or_path, adapter, revision = base, model_name_or_path, None
     source = resolve(model_name_or_path)
     try:
         config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
@@ -58,7 +59,7 @@ def load_qa_model(
             source, revision=revision, config=config, output_loading_info=True, trust_remote_code=False
         )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
             f"--model_name_or_path {model_name_or_path!r} cannot be loaded: {_first_line(error)}"
         ) from error
@@ -73,12 +74,17 @@ def load_qa_model(
         if not fresh_head:
             raise UserError(
                 f"--model_name_or_path {model_name_or_path!r} has no question-answering head: "
-                "fine-tune it first with training/finetune.py --do_train, or give --adapter"
+                "fine-tune it first with training/finetune.py --do_train, or name an adapter"
             )
         logger.warning("%s has no question-answering head: a fresh one is started", model_name_or_path)
     if fast_attention:
         use_fast_attention(model)
     if adapter is not None:
+        if missing and not _trains(adapter, head_name(model)):
+            raise UserError(
+                f"neither {model_name_or_path!r} nor the adapter {adapter!r} has a question-answering head: give an "
+                "adapter of training/finetune.py, which holds one"
+            )
         model = _with_adapter(model, adapter, train_adapter)
     return model.eval(), tokenizer
 
@@ -141,12 +147,30 @@ def add_lora(model: Any, arguments: Any) -> Any:
     return wrapped
 
 
-def _base_of_adapter(name: str) -> str | None:
-    """The base model that an adapter names, None where `name` is no adapter."""
-    path = Path(name) / "adapter_config.json"
-    if not path.is_file():
+def beside_model(name: str, file: str, revision: str | None = None) -> Path | None:
+    """`file` of a model's or adapter's folder or Hub repository; None where there is no such file."""
+    if Path(name).is_dir() or name in (NAME, LONG_NAME):
+        path = Path(name) / file
+        return path if path.is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, HTTPError
+
+    try:
+        return Path(hf_hub_download(name, file, revision=revision))
+    except (EntryNotFoundError, HFValidationError, HTTPError):  # what is wrong shows where the model itself is loaded
         return None
-    return str(json.loads(path.read_text())["base_model_name_or_path"])
+
+
+def _base_of_adapter(name: str, revision: str | None) -> str | None:
+    """The base model that an adapter names, None where `name` is no adapter."""
+    path = beside_model(name, "adapter_config.json", revision)
+    return None if path is None else str(json.loads(path.read_text())["base_model_name_or_path"])
+
+
+def _trains(adapter: str, head: str) -> bool:
+    """Whether the adapter holds the head whole."""
+    path = beside_model(adapter, "adapter_config.json")
+    return path is None or head in (json.loads(path.read_text()).get("modules_to_save") or ())
 
 
 def _with_adapter(model: Any, adapter: str, trainable: bool) -> Any:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from hub_datasets.files import write_atomically
@@ -20,15 +21,29 @@ def best_null_threshold(rows: Any, answers: Mapping[str, Answers]) -> float:
     return score("squad_v2", rows, texts, na_probs=margins, na_prob_thresh=float("inf"))["best_f1_thresh"]
 
 
-def score_answers(dataset: str, rows: Any, answers: Mapping[str, Answers]) -> dict[str, float]:
-    """Scores by the official metric of `dataset`; SQuAD 2.0's at the threshold tuned on these same rows."""
+def score_answers(
+    dataset: str, rows: Any, answers: Mapping[str, Answers], language: str
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Scores of one language by the official metric of `dataset`, and the texts that were scored.
+
+    SQuAD 2.0's are taken at the threshold tuned on these same rows. Of a pair such as `de.en` the first counts.
+    """
     metric = metric_of(dataset, rows)
     if metric == "triviaqa":
         rows, answers = best_documents(rows, answers)
     threshold = best_null_threshold(rows, answers) if metric == "squad_v2" else None
     texts = {key: found.text(threshold) for key, found in answers.items()}
-    scores = score(metric, rows, texts, rows["language"][0] if metric == "mlqa" else "en")
-    return scores if threshold is None else {**scores, "null_threshold": threshold}
+    scores = score(metric, rows, texts, language.split(".")[0])
+    return (scores if threshold is None else {**scores, "null_threshold": threshold}), texts
+
+
+def over_languages(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The scores of the only language; of several their mean, the sum of `total`, and each language's F1."""
+    if len(scores) == 1:
+        return dict(*scores.values())
+    means = {name: fmean(each[name] for each in scores.values()) for name in ("exact_match", "f1")}
+    total = sum(each["total"] for each in scores.values())
+    return {**means, "total": total, **{f"f1_{language}": each["f1"] for language, each in scores.items()}}
 
 
 def save_answers(folder: Path, answers: Mapping[str, Answers], texts: Mapping[str, str]) -> None:
@@ -38,11 +53,16 @@ def save_answers(folder: Path, answers: Mapping[str, Answers], texts: Mapping[st
     write_atomically(folder / "nbest.json", json.dumps(n_best, ensure_ascii=False))
 
 
-def save_evaluation(folder: Path, answers: Mapping[str, Answers], scores: Mapping[str, float]) -> None:
-    """Write the answers and eval_results.json, and print the scores as a table."""
+def save_evaluation(
+    folder: Path,
+    answers: Mapping[str, Mapping[str, Answers]],
+    texts: Mapping[str, Mapping[str, str]],
+    scores: Mapping[str, float],
+) -> None:
+    """Write each language's answers and eval_results.json, and print the scores as a table."""
     plain = {name.removeprefix("eval_"): value for name, value in scores.items()}
-    threshold = plain.get("null_threshold")
-    save_answers(folder, answers, {key: found.text(threshold) for key, found in answers.items()})
+    for language in answers:
+        save_answers(folder / language if len(answers) > 1 else folder, answers[language], texts[language])
     write_atomically(folder / "eval_results.json", json.dumps(plain, indent=2))
     for name, value in plain.items():
         print(f"{name:<24}{value:>10.2f}")

@@ -11,6 +11,8 @@ from .answers import Answers
 from .features import Windower
 from .length_distillation import ShortReader
 from .predict import predict
+from .qa_report import over_languages
+from .resume import explain_full_disk
 from .train_features import span_loss
 
 POOL = 50  # batches sorted together: the larger, the less padding and the less chance
@@ -50,7 +52,8 @@ class QATrainer(Trainer):
 
     Args:
         windower: makes the evaluation's windows.
-        score: from the rows and their answers to a dict of numbers; logged under `eval_`.
+        score: from the rows of one language, their answers and its name to numbers, logged under `eval_` (the mean of
+            several languages), and the texts that were scored.
         predict_options: keywords of `predict`.
         short_reader: adds its `error` to the loss, `distil_weight` times, and logs it as `distil_error`.
     """
@@ -59,7 +62,7 @@ class QATrainer(Trainer):
         self,
         *args: Any,
         windower: Windower,
-        score: Callable[[Any, Mapping[str, Answers]], dict[str, float]],
+        score: Callable[[Any, Mapping[str, Answers], str], tuple[dict[str, float], dict[str, str]]],
         predict_options: Mapping[str, Any],
         short_reader: ShortReader | None = None,
         distil_weight: float = 1.0,
@@ -71,7 +74,8 @@ class QATrainer(Trainer):
         self.windower, self.score, self.predict_options = windower, score, predict_options
         self.short_reader, self.distil_weight = short_reader, distil_weight
         self.distil_errors: list[torch.Tensor] = []  # since the last log
-        self.answers: dict[str, Answers] = {}
+        self.answers: dict[str, dict[str, Answers]] = {}  # language to row id to what was found
+        self.texts: dict[str, dict[str, str]] = {}  # language to the key that was scored by to text
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         """An epoch is whole updates, its last one filled with windows that come twice: however an update is split over
@@ -105,18 +109,30 @@ class QATrainer(Trainer):
             self.distil_errors.clear()
         super().log(logs, *args, **kwargs)
 
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with explain_full_disk(f"a checkpoint into {self.args.output_dir}"):
+            super()._save_checkpoint(*args, **kwargs)
+
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Answer the rows of the evaluation set, score the answers, log the scores; keeps them in `self.answers`."""
+        """Answer the rows of the evaluation set, score the answers, log the scores; keeps them in `self.answers`.
+
+        Language by language, since ids repeat from one to the next.
+        """
         rows: Any = eval_dataset if eval_dataset is not None else self.eval_dataset
         # Under the same autocast as training. A model that is sharded over processes can only be read as a whole.
         model = self.model_wrapped if self.is_fsdp_enabled else self.accelerator.unwrap_model(self.model)
         training = model.training
-        with self.compute_loss_context_manager():
-            self.answers = predict(model, self.windower, rows, **self.predict_options)
+        found: dict[str, dict[str, float]] = {}
+        self.answers, self.texts = {}, {}
+        for language in dict.fromkeys(rows["language"]):
+            part = rows.select([number for number, each in enumerate(rows["language"]) if each == language])
+            with self.compute_loss_context_manager():
+                self.answers[language] = predict(model, self.windower, part, **self.predict_options)
+            found[language], self.texts[language] = self.score(part, self.answers[language], language)
         model.train(training)
-        scores = {f"{metric_key_prefix}_{name}": value for name, value in self.score(rows, self.answers).items()}
+        scores = {f"{metric_key_prefix}_{name}": value for name, value in over_languages(found).items()}
         self.log(scores)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores

@@ -25,7 +25,8 @@ MARK = "run.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # What must be equal for the later steps to be the same steps. Lengthening a run (max_steps) is allowed.
 SAME_ARGUMENTS = ("seed", "data_seed", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
-                  "weight_decay", "optim", "lr_scheduler_type")  # fmt: skip
+                  "weight_decay", "optim", "lr_scheduler_type", "warmup_steps", "max_grad_norm", "adam_beta1",
+                  "adam_beta2", "adam_epsilon", "bf16", "fp16", "train_sampling_strategy")  # fmt: skip
 
 NO_MATTER = ("overwrite_output_dir", "logging_dir", "model_name", "num_proc")
 
@@ -50,12 +51,17 @@ def prepare_output_dir(training_args: TrainingArguments, run: dict[str, Any], ov
     if asked is None:
         if training_args.should_save:  # the others may look when it has begun to write
             check_output_dir(output_dir, overwrite)
-            for _, checkpoint in _checkpoints(output_dir):
-                shutil.rmtree(checkpoint)
         return None
     checkpoint = _newest(output_dir) if asked.lower() in (LAST, "true") else Path(asked).expanduser()
     _check_same_run(checkpoint, run)
     return str(checkpoint)
+
+
+def forget_checkpoints(training_args: TrainingArguments) -> None:
+    """Delete what --overwrite_output_dir gives up: another run's checkpoints, once everything else is checked."""
+    if training_args.should_save:
+        for _, checkpoint in _checkpoints(Path(str(training_args.output_dir))):
+            shutil.rmtree(checkpoint)
 
 
 def _checkpoints(output_dir: Path) -> list[tuple[int, Path]]:
@@ -92,7 +98,7 @@ def _check_same_run(checkpoint: Path, run: dict[str, Any]) -> None:
 class MarkCheckpoints(TrainerCallback):
     """Write run.json into each checkpoint once all its other files are there, and only then delete older ones.
 
-    Takes over `save_total_limit`, since the Trainer would delete before the mark is set. Must be the last callback.
+    Takes over `save_total_limit`, since the Trainer would delete before the mark is set.
     """
 
     def __init__(self, run: dict[str, Any]):
@@ -108,8 +114,9 @@ class MarkCheckpoints(TrainerCallback):
         output_dir = Path(str(args.output_dir))
         write_atomically(output_dir / f"checkpoint-{state.global_step}" / MARK, json.dumps(self.run, indent=2))
         if self.limit is not None and self.limit > 0:
+            best = state.best_model_checkpoint and Path(state.best_model_checkpoint).resolve()
             for _, old in _checkpoints(output_dir)[: -self.limit]:
-                if str(old) != state.best_model_checkpoint:
+                if old.resolve() != best:
                     shutil.rmtree(old)
 
 

@@ -14,6 +14,7 @@ import argparse
 from typing import Any
 
 from hub_datasets.cli import UserError, run
+from hub_datasets.concat import ON_BAD_SPAN
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -40,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--nr_concats", type=int, help="paragraphs joined into one context (default: 3 for sq3 and xq3, else 1)")
     add("--questions", choices=("first", "all"), help="of each paragraph (default: first for sq3 and xq3, else all)")
     add("--within_articles", action="store_true", help="join only paragraphs of one article")
+    add("--on_bad_span", default="error", choices=ON_BAD_SPAN, help="for an answer that is not at its answer_start")
     add("--output_dir", required=True, help="folder for scores, predictions and plots")
     add("--overwrite_output_dir", action="store_true", help="remove what an earlier run left in --output_dir")
     add("--by", choices=("language", "length"), default="language", help="what the table and the plot show")

@@ -6,9 +6,9 @@
 """
 
 import argparse
+import glob
 import json
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -27,13 +27,15 @@ from training.answers import Answers
 from training.arguments import warn_of_emulated_bfloat16
 from training.features import Windower
 from training.predict import predict
-from training.qa_data import load_qa, metric_of
-from training.qa_model import check_max_length, load_qa_model
+from training.qa_data import evenly, load_qa, metric_of
+from training.qa_model import beside_model, check_max_length, load_qa_model
 from training.qa_report import save_answers
 from training.qa_scores import averages, score_language
 from training.qa_sources import SOURCES, canonical_name, check_split, languages_of
 
 SCORES = "scores.json"
+ANSWERS = ("predictions.json", "nbest.json")
+WRITTEN = (SCORES, *ANSWERS, "scores.csv", "by_length.csv", "scores.png", "by_length.png")
 NOT_PART_OF_THE_RUN = ("output_dir", "overwrite_output_dir", "by", "use_cpu")
 
 
@@ -123,9 +125,7 @@ def languages_to_score(args: argparse.Namespace) -> dict[str, Callable[[], Any]]
     by_language: dict[str, list[int]] = {}
     for number, code in enumerate(rows["language"]):
         by_language.setdefault(code, []).append(number)
-    return {
-        code: partial(_evenly, rows.select(numbers), args.max_eval_samples) for code, numbers in by_language.items()
-    }
+    return {code: partial(evenly, rows.select(numbers), args.max_eval_samples) for code, numbers in by_language.items()}
 
 
 def _load(args: argparse.Namespace, language: str | None, everything: bool = False) -> Any:
@@ -139,15 +139,9 @@ def _load(args: argparse.Namespace, language: str | None, everything: bool = Fal
         nr_concats=args.nr_concats,
         questions=args.questions,
         within_articles=args.within_articles,
+        on_bad_span=args.on_bad_span,
     )
-    return rows if everything else _evenly(rows, args.max_eval_samples)
-
-
-def _evenly(rows: Any, count: int | None) -> Any:
-    """`count` of the rows, spread over all of them; all when `count` is None or more than there are."""
-    if count is None or count >= len(rows):
-        return rows
-    return rows.select([number * len(rows) // count for number in range(count)])
+    return rows if everything else evenly(rows, args.max_eval_samples)
 
 
 def _open(output_dir: Path, args: argparse.Namespace, processes: int) -> dict[str, Any]:
@@ -156,15 +150,29 @@ def _open(output_dir: Path, args: argparse.Namespace, processes: int) -> dict[st
     path = output_dir / SCORES
     if path.is_file():
         held = _read(path)
-        if not args.overwrite_output_dir:
+        if not args.overwrite_output_dir and held["languages"]:  # without any, it is the start of a run that failed
             _check_same_run(this_run, held["run"], output_dir)
             return held
-        shutil.rmtree(output_dir)
-    check_output_dir(output_dir)  # what score.py did not write it does not remove, whatever the flags
+        _remove(output_dir, held["languages"])
+    check_output_dir(output_dir, replace_flag=None)
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     start = {"command": command, "processes": processes, "run": this_run, "languages": {}}
     write_atomically(path, json.dumps(start, ensure_ascii=False, indent=1))
     return start
+
+
+def _remove(output_dir: Path, languages: dict[str, Any]) -> None:
+    """Remove what an earlier run wrote; a UserError, and nothing removed, when something else is there too."""
+    ours = [output_dir / name for name in WRITTEN]
+    ours += [output_dir / language / name for language in languages for name in ANSWERS]
+    others = sorted(path for path in output_dir.rglob("*") if path.is_file() and path not in ours)
+    if others:
+        raise UserError(f"--output_dir {str(output_dir)!r} also holds {others[0].name!r}: choose another folder")
+    for path in ours:
+        path.unlink(missing_ok=True)
+    for language in languages:
+        if (output_dir / language).is_dir():
+            (output_dir / language).rmdir()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -194,17 +202,31 @@ def _identity(args: argparse.Namespace) -> dict[str, Any]:
             files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json"))
             stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
             run[f"{name}_files"] = [stamp for stamp in stamps if stamp[0] != SCORES]
+    run["data"] = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in _local_data(args)]
     return json.loads(json.dumps(run))
+
+
+def _local_data(args: argparse.Namespace) -> list[Path]:
+    """The files on this machine that the questions come from."""
+    if args.data_files is not None:
+        patterns = [args.data_files]
+    elif Path(args.dataset).is_file():
+        patterns = [args.dataset]
+    else:
+        patterns = [f"{args.data_dir}/**/*.json"] if args.data_dir else []
+    found = (Path(path) for pattern in patterns for path in glob.glob(str(Path(pattern).expanduser()), recursive=True))
+    return sorted(path for path in found if path.is_file())
 
 
 def _null_threshold(args: argparse.Namespace) -> float:
     """--null_threshold, or the one that finetune.py tuned and left in the checkpoint's eval_results.json, or 0."""
     if args.null_threshold is not None:
         return args.null_threshold
-    tuned = Path(args.model_name_or_path) / "eval_results.json"
-    if tuned.is_file():
-        return float(json.loads(tuned.read_text(encoding="utf-8")).get("null_threshold", 0.0))
-    return 0.0
+    tuned = beside_model(args.adapter or args.model_name_or_path, "eval_results.json", args.revision)
+    if tuned is None:
+        print("note: no tuned null threshold beside the model, 0 is taken: give --null_threshold", file=sys.stderr)
+        return 0.0
+    return float(json.loads(tuned.read_text(encoding="utf-8")).get("null_threshold", 0.0))
 
 
 def language_table(scores: dict[str, Any]) -> tuple[list[str], list[list[tables.Cell]]]:

@@ -78,6 +78,49 @@ def test_held_out_articles_are_evaluated_and_never_trained_on(material, tmp_path
     assert set(predictions) == {row["id"] for row in qa_tiny.rows() if row["title"] == "article 3"}
 
 
+def test_languages_whose_ids_repeat_are_scored_each_by_itself(material, tmp_path):
+    """The same ids in two languages, with other texts: what is saved says each language's own answers."""
+    output = tmp_path / "out"
+    words = flags(material[0], material[1], output, do_train=True, do_eval=True, max_steps=1, max_length=64)
+    for name, values in {"--dataset": ["sample"], "--language": ["all"]}.items():
+        at = words.index(name) if name in words else len(words)
+        words[at : at + 2] = [name, *values]
+    for name in ("--data_files", "--eval_data_files"):
+        at = words.index(name)
+        del words[at : at + 2]
+    succeed(SCRIPT, words)
+    results = json.loads((output / "eval_results.json").read_text())
+    by_language = {name: value for name, value in results.items() if name.startswith("f1_")}
+    assert set(by_language) == {"f1_de", "f1_en", "f1_es", "f1_fr", "f1_sv"} and results["total"] == 90
+    assert results["f1"] == pytest.approx(sum(by_language.values()) / 5)
+    answers = {code: json.loads((output / code / "predictions.json").read_text()) for code in ("sv", "en")}
+    assert answers["sv"].keys() == answers["en"].keys() and answers["sv"] != answers["en"]
+
+
+def test_the_best_checkpoint_is_kept_however_its_folder_is_written(material, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from training.resume import MarkCheckpoints
+
+    monkeypatch.chdir(tmp_path)
+    for step in (1, 2, 3):
+        (tmp_path / "out" / f"checkpoint-{step}").mkdir(parents=True)
+    mark = MarkCheckpoints({})
+    args = SimpleNamespace(output_dir="./out", save_total_limit=1, should_save=True)
+    mark.on_train_begin(args, None, None)
+    mark.on_save(args, SimpleNamespace(global_step=3, best_model_checkpoint="./out/checkpoint-1"), None)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoint-1", "checkpoint-3"]
+
+
+def test_a_mistake_beside_overwrite_costs_no_checkpoint(material, tmp_path):
+    checkpoint = tmp_path / "out" / "checkpoint-7"
+    checkpoint.mkdir(parents=True)
+    words = flags(*material, tmp_path / "out", do_train=True, overwrite_output_dir=True)
+    words[words.index("--data_files") + 1] = "none.json"
+    done = run(SCRIPT, words)
+    assert done.returncode == 2 and "'none.json' is not a file" in done.stderr and checkpoint.is_dir()
+
+
 def test_unanswerable_questions_get_a_tuned_threshold(material, tmp_path):
     tree = qa_tiny.articles()
     for article in tree["data"][:2]:

@@ -168,6 +168,27 @@ class TestFolders:
         with pytest.raises(UserError, match="holds another run's scores"):
             scored(tmp_path / "model", tmp_path / "out", data_files=files)
 
+    def test_other_data_under_the_same_name_is_another_run(self, model, tmp_path):
+        data = qa_tiny.squad_file(tmp_path / "tiny.en.json", 1)
+        assert scored(model, tmp_path / "out", data_files=data)["languages"]["en"]["questions"] == 6
+        qa_tiny.squad_file(tmp_path / "tiny.en.json", 2)
+        with pytest.raises(UserError, match=r"holds another run's scores \(data was"):
+            scored(model, tmp_path / "out", data_files=data)
+
+    def test_a_start_that_failed_is_in_nobodys_way(self, model, corpus, tmp_path):
+        with pytest.raises(UserError, match="cannot be loaded"):
+            scored(tmp_path / "misspelt", tmp_path / "out", data_files=corpus)
+        assert len(scored(model, tmp_path / "out", data_files=corpus)["languages"]) == 3
+
+    def test_overwriting_leaves_what_score_did_not_write(self, model, corpus, tmp_path):
+        scored(model, tmp_path / "out", data_files=corpus)
+        (tmp_path / "out" / "notes.txt").write_text("mine")
+        with pytest.raises(UserError, match=r"also holds 'notes\.txt'"):
+            scored(model, tmp_path / "out", data_files=corpus, n_best=3, overwrite_output_dir=True)
+        assert (tmp_path / "out" / "scores.json").is_file() and (tmp_path / "out" / "notes.txt").is_file()
+        (tmp_path / "out" / "notes.txt").unlink()
+        assert len(scored(model, tmp_path / "out", data_files=corpus, n_best=3, overwrite_output_dir=True)) > 3
+
     def test_what_is_not_ours_is_never_removed(self, model, corpus, tmp_path):
         (tmp_path / "mine.txt").write_text("precious")
         with pytest.raises(UserError, match="exists and is not empty"):
