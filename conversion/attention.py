@@ -5,7 +5,7 @@
     use_native_attention(model)
 
 Only the model that is passed changes, and only in how it computes: its parameters, its configuration and what
-`save_pretrained` writes stay as they were. The swap exchanges the class of three kinds of modules for a subclass, so it
+`save_pretrained` writes stay as they were. The swap exchanges the class of four kinds of modules for a subclass, so it
 can be undone, copied and pickled, and wrappers around or inside the model (LoRA, DDP, checkpointing) keep working.
 """
 
@@ -120,12 +120,14 @@ class LongformerEncoder(native.LongformerEncoder):
     def forward(self, hidden_states, attention_mask=None, *args, **kwargs):
         if not isinstance(attention_mask, Plan):
             return super().forward(hidden_states, attention_mask, *args, **kwargs)
-        states = [hidden_states]
+        wanted = bool(kwargs.get("output_hidden_states"))
+        states = [hidden_states] if wanted else []
         for layer in self.layer:
-            states.append(layer(states[-1], attention_mask=attention_mask)[0])
+            hidden_states = layer(hidden_states, attention_mask=attention_mask)[0]
+            if wanted:
+                states.append(hidden_states)
         return native.LongformerBaseModelOutput(
-            last_hidden_state=states[-1],
-            hidden_states=tuple(states) if kwargs.get("output_hidden_states") else None,
+            last_hidden_state=hidden_states, hidden_states=tuple(states) if wanted else None
         )
 
 

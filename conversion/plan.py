@@ -41,7 +41,7 @@ def source_offset(config: Any) -> int:
 def check_windows(attention_window: int | Sequence[int] | None, config: Any) -> list[int]:
     """One even window a layer, each a divisor of the largest (LongformerModel pads to that one alone)."""
     layers = config.num_hidden_layers
-    given = attention_window or getattr(config, "attention_window", None) or 512
+    given = getattr(config, "attention_window", None) or 512 if attention_window is None else attention_window
     windows = [given] * layers if isinstance(given, int) else list(given)
     windows = windows * layers if len(windows) == 1 else windows
     if len(windows) != layers:
@@ -59,6 +59,7 @@ def check_windows(attention_window: int | Sequence[int] | None, config: Any) -> 
 
 
 def check_max_pos(max_pos: int, windows: list[int], source_length: int) -> None:
+    """Refuse a length that is no multiple of the window, too long, or shorter than the source's."""
     window = max(windows)
     if max_pos % window or max_pos <= 0:
         up = max(1, -(-max_pos // window)) * window
@@ -72,6 +73,7 @@ def check_max_pos(max_pos: int, windows: list[int], source_length: int) -> None:
 
 
 def check_tile_from(tile_from: int, source_length: int) -> None:
+    """Refuse what is not a position of the source."""
     if not 0 <= tile_from < source_length:
         raise UserError(
             f"--tile_from {tile_from} is not one of the source's {source_length} positions: give 0 to"
@@ -187,8 +189,11 @@ def check_shapes(config: Any, architecture: str, outputs: dict[str, Output]) -> 
     import torch
     import transformers
 
-    with torch.device("meta"):
-        model = getattr(transformers, architecture)(config)
+    try:
+        with torch.device("meta"):
+            model = getattr(transformers, architecture)(config)
+    except (KeyError, ValueError) as error:
+        raise UserError(f"the source's config.json describes no model ({error}): mend it") from error
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     tied = set() if DECODER_WEIGHT in outputs else {DECODER_WEIGHT, DECODER_BIAS}
     missing = sorted(n for n in expected.keys() - outputs.keys() - tied if not n.startswith("pooler."))

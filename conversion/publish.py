@@ -17,7 +17,7 @@ from .checkpoint import read_json
 
 WRITTEN = ("config.json", "model.safetensors", "README.md", "conversion_report.json")
 
-PUSHED = ("*.safetensors", "*.json", "README.md", "*.model", "*.txt")  # weights, tokenizer, card and report alone
+PUSHED = ("*.safetensors", "*.json", "README.md", "*.model", "*.txt", "*.codes")  # no checkpoints, no pickles
 
 
 def check_model_id(hub_model_id: str) -> None:
@@ -54,7 +54,7 @@ def publish(folder: str | Path, hub_model_id: str, *, private: bool = False) -> 
         card = Path(staged) / "README.md"
         text = card.read_text(encoding="utf-8")
         card.unlink()  # it may be the same file as the folder's own
-        card.write_text(_name_in_card(text, folder.resolve().name, hub_model_id), encoding="utf-8")
+        card.write_text(_name_in_card(text, hub_model_id), encoding="utf-8")
         return push_folder(
             staged,
             hub_model_id,
@@ -71,9 +71,14 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _name_in_card(card: str, old: str, new: str) -> str:
-    quoted = re.sub(rf'from_pretrained\("{re.escape(old)}"\)', f'from_pretrained("{new}")', card)
-    return re.sub(rf"^# {re.escape(old)}$", f"# {new}", quoted, count=1, flags=re.MULTILINE)
+def _name_in_card(card: str, new: str) -> str:
+    """Put `new` where the card names the model: in its title, and wherever that same name is loaded."""
+    title = re.search(r"^# (.+)$", card, flags=re.MULTILINE)
+    if title is None:
+        return card
+    old = title.group(1)
+    renamed = card.replace(f'from_pretrained("{old}")', f'from_pretrained("{new}")')
+    return renamed.replace(title.group(0), f"# {new}", 1)
 
 
 def main() -> None:

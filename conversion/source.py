@@ -29,7 +29,7 @@ class Source:
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
             raise UserError(
                 f"no tokenizer could be loaded from {self.name!r} ({_one_line(error)}): put the tokenizer's files"
                 " beside config.json"
@@ -84,9 +84,13 @@ def _config(folder: Path, name: str) -> Any:
             f"--model_name_or_path {name!r} is a decoder (is_decoder, add_cross_attention): give an encoder"
         )
 
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        raise UserError(f"config.json of {name!r} cannot be read ({_one_line(error)}): mend it") from error
 
 
 # What a tokenizer or a card may consist of; the weights are fetched by name, since a repository holds several forms.
@@ -95,6 +99,7 @@ SMALL_FILES = (
     "tokenizer*",
     "vocab*",
     "merges.txt",
+    "*.codes",
     "special_tokens_map.json",
     "added_tokens.json",
     "sentencepiece.bpe.model",
@@ -105,8 +110,8 @@ SMALL_FILES = (
 
 def _download(repo_id: str, revision: str | None) -> Path:
     """Fetch config, tokenizer, weights (safetensors if there are any) and card of one commit; the snapshot's folder."""
-    from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub import constants, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     folder = Path(hf_hub_download(repo_id, "config.json", revision=revision)).parent
     commit = folder.name  # the cache names a snapshot by its commit; a branch that moves meanwhile changes nothing
@@ -114,7 +119,11 @@ def _download(repo_id: str, revision: str | None) -> Path:
     def fetch(name: str) -> Path | None:
         try:
             return Path(hf_hub_download(repo_id, name, revision=commit))
-        except EntryNotFoundError:  # not there, or off line and not in the cache: another form of the weights may be
+        except LocalEntryNotFoundError:  # a Hub that does not answer has said nothing of its files
+            if not constants.HF_HUB_OFFLINE:
+                raise
+            return None  # off line and not in the cache: another form of the weights may be
+        except EntryNotFoundError:
             return None
 
     for single, index in (SAFETENSORS, PICKLED):

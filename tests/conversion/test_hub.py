@@ -102,7 +102,7 @@ def test_from_the_hub_to_the_hub_to_a_stranger(loopback_hub, tmp_path, source, c
     assert loopback_hub.repo("model", "org/long-256").private
 
     card = pushed["README.md"].decode()
-    for fact in ("license: cc0-1.0", 'base_model: "org/source"', '["sv"]', "# org/long-256", commit, "hidden states"):
+    for fact in ('license: "cc0-1.0"', 'base_model: "org/source"', '["sv"]', "# org/long-256", commit, "hidden states"):
         assert fact in card
     assert f"--model_name_or_path org/source --revision {commit}" in card
     assert loopback_hub.token not in out + err + "".join(map(str, pushed.values()))

@@ -51,6 +51,32 @@ def test_max_pos(refused, source):
     assert "--max_pos 0 " in refused(source, "--max_pos", "0", *window)
 
 
+@pytest.mark.parametrize("where", ["source", "."])
+def test_an_output_that_would_replace_the_source(source, tmp_path, where):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds the source .*, which would be replaced"):
+        convert(str(source), tmp_path / where, max_pos=256, attention_window=64, overwrite=True)
+    assert (tmp_path / "mine.txt").is_file() and (source / "model.safetensors").is_file()
+
+
+def test_a_config_with_other_positions_than_the_weights(refused, source):
+    edit_config(source, max_position_embeddings=100)
+    assert "says 100 positions, its weights have 130" in refused(source, "--max_pos", "256", "--attention_window", "64")
+
+
+def test_an_old_long_bert(refused, tmp_path):
+    source = make_checkpoint(tmp_path / "source", "bert", positions=128)
+    tensors = load_tensors(source)
+    name = next(name for name in tensors if "self.query.weight" in name)
+    save_tensors(source, {**tensors, name.replace("query", "query_global"): tensors[name].clone()})
+    said = refused(source, "--max_pos", "256", "--attention_window", "64")
+    assert "old long checkpoint of type 'bert' is not known" in said
+
+
+def test_private_without_a_push(refused, source):
+    assert "--private is of a repository that is pushed to" in refused(source, "--private")
+
+
 @pytest.mark.parametrize("tile_from", ["-1", "128"])
 def test_tile_from(refused, source, tile_from):
     said = refused(source, "--max_pos", "256", "--attention_window", "64", "--tile_from", tile_from)

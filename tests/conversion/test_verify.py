@@ -85,6 +85,29 @@ def test_shifted_position_rows(broken):
     assert "position rows" in failed(*broken(edit))
 
 
+def test_one_wrong_word_row_that_no_input_meets(broken):
+    def edit(tensors):
+        tensors["longformer.embeddings.word_embeddings.weight"][0] += 1e-3
+
+    assert "word rows" in failed(*broken(edit))
+
+
+def test_a_lost_pooler(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "bert", "Model", positions=128)
+    long = convert(str(source), tmp_path / "long", **SMALL)
+    tensors = load_tensors(long)
+    assert verify(source, long).passed and any(name.startswith("pooler.") for name in tensors)
+    save_tensors(long, {name: tensor for name, tensor in tensors.items() if not name.startswith("pooler.")})
+    assert failed(source, long) == {"loads by its Auto class"}
+
+
+def test_the_report_of_a_failed_proof_is_written(broken, tmp_path):
+    source, long = broken(lambda tensors: tensors["longformer.embeddings.word_embeddings.weight"].neg_())
+    command = [sys.executable, "-m", "conversion.verify", str(source), str(long), "--json", str(tmp_path / "r.json")]
+    assert subprocess.run(command, capture_output=True).returncode == 2
+    assert json.loads((tmp_path / "r.json").read_text())["passed"] is False
+
+
 def test_one_wrong_position_row_far_out(broken):
     def edit(tensors):
         tensors["longformer.embeddings.position_embeddings.weight"][201] += 1e-3
