@@ -20,15 +20,15 @@ ENV PATH=/opt/venv/bin:$PATH \
 RUN groupadd --gid ${GROUP_ID} worker \
  && useradd --create-home --shell /bin/bash --uid ${USER_ID} --gid ${GROUP_ID} worker \
  && python3 -m venv /opt/venv \
- && mkdir -p /workspace/data /workspace/models /workspace/logs \
- && chown -R worker:worker /workspace
+ && mkdir -p /workspace/data /workspace/models /workspace/logs /home/worker/.cache \
+ && chown -R worker:worker /workspace /home/worker/.cache
 
 WORKDIR /workspace
 
 # Dependencies first: this layer, the large one, is built again only when one of the three files changes.
 COPY pyproject.toml constraints.txt requirements-embedded.txt ./
 RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-print(*p["dependencies"], *p["optional-dependencies"]["space"], "tensorboard", sep="\n")' > /tmp/requirements.txt \
+print(*p["dependencies"], *p["optional-dependencies"]["space"], *p["optional-dependencies"]["onnx"], "tensorboard", sep="\n")' > /tmp/requirements.txt \
  && if [ "${DEVICE}" = cpu ] && [ -n "${TORCH_CPU_INDEX}" ]; then \
       pip install --constraint constraints.txt --extra-index-url "${TORCH_CPU_INDEX}" torch; \
     fi \

@@ -1,7 +1,9 @@
 """Time and memory of an encoder on long inputs: native Longformer, ours, and what one would use instead.
 
     python benchmarks/attention.py --modes training forward --lengths 4096
-    python benchmarks/attention.py --modes forward --lengths 128 512 2048 4096 16384 --dtype bfloat16
+    python benchmarks/attention.py --modes forward --lengths 128 512 1024 2048 4096 8192 16384
+    python benchmarks/attention.py --modes training forward --lengths 4096 --dtype bfloat16
+    python benchmarks/attention.py --modes training --lengths 512 4096 --width 384 --layers 12 --systems ours floor
     python benchmarks/attention.py --modes memory --lengths 4096
     python benchmarks/attention.py --modes forward-parts training-parts --layers 1
     python benchmarks/attention.py --modes report

@@ -1,7 +1,7 @@
 """What a pre-training step costs, ours against the notebook's way, and what a corpus costs in memory.
 
     python benchmarks/pretraining.py step                                 # 4,096 tokens, XLM-R's vocabulary and width
-    python benchmarks/pretraining.py step --layers 4 --vocab_size 50265   # RoBERTa's vocabulary
+    python benchmarks/pretraining.py step --layers 4 --vocab_size 50265 --output roberta.json   # RoBERTa's vocabulary
     python benchmarks/pretraining.py corpus --text wiki.test.raw --megabytes 10 100 1000
 
 step     A whole optimizer step (forward, backward, AdamW) in float32 with dropout, batch 1, each way in a process of
@@ -45,7 +45,9 @@ def main() -> None:
     kept = json.loads(args.output.read_text()) if args.output.exists() else {}
     if args.mode == "corpus":  # a large one may be measured by itself
         figures = {**kept.get("corpus", {}).get("figures", {}), **figures}
-    kept[args.mode] = {"setting": setting, "vocab_size": args.vocab_size, "figures": figures}
+    kept[args.mode] = {"setting": setting, "figures": figures}
+    if args.mode == "step":
+        kept[args.mode]["vocab_size"] = args.vocab_size
     write_atomically(args.output, json.dumps(kept, indent=2) + "\n")
 
 

@@ -31,7 +31,7 @@ from training.cost_model import (
 DAY = 86_400
 UPDATES, SEQUENCES, LENGTH, WINDOW = 6000, 64, 4096, 512
 THESIS_DAYS = {"RoBERTa base": 5 + 13 / 24, "XLM-R base": 6 + 22 / 24}
-# Data sheets: dense bf16 (fp16 for the RTX 8000) FLOP/s, GB, NVLink bytes/s a direction, network bytes/s a GPU
+# Data sheets: dense bf16 FLOP/s, GB, NVLink bytes/s a direction, network bytes/s a GPU
 # (200 Gbit/s a GPU for the A100 machines, 400 for the H100 ones).
 SHEETS = {
     "A100 80 GB": (312e12, 80, 300e9, 25e9),
@@ -82,7 +82,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
-    """Days of the recipe, memory and traffic, by model, GPU and number of GPUs."""
+    """Hours of the recipe, memory and traffic, by model, GPU and number of GPUs."""
     print("| model | parameters | GFLOP a sequence, ours | notebook's way | thesis, days on 48 GB | TFLOP/s of that |")
     print("|---|---|---|---|---|---|")
     for model in (ROBERTA_BASE, XLMR_BASE, XLMR_LARGE):
