@@ -9,8 +9,8 @@ tokenizer, which is XLM-R's). Then, each in fresh processes that take turns:
   tokenizer  the tokenizer alone is loaded and saved, as convert does;
   in memory  both models are loaded with transformers, the weights copied over, the result saved;
   prove      conversion.convert with its proof, once.
-Every time runs until the result is on the disk (fsync). Goals: convert takes at most 3 times the copy's time (missed on a
-fast disk, docs/conversion.md), and at most 1.3 times the file's size in memory.
+Every time runs until the result is on the disk (fsync). Goals: convert takes at most 3 times the copy's time (missed on
+a fast disk, docs/conversion.md), and at most 1.3 times the file's size in memory.
 
 Not named conversion.py: a script's folder comes first on sys.path, where that file would hide the package from the
 other benchmarks.

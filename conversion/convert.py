@@ -158,8 +158,8 @@ def parse_arguments() -> Any:
         "--tile_from",
         type=int,
         default=0,
-        help="token whose position comes after the source's last; 0: the thesis; 64: better for question answering, with"
-        " --attention_window 256",
+        help="token whose position comes after the source's last; 0: the thesis; 64: better for question answering,"
+        " with --attention_window 256",
     )
     parser.add_argument(
         "--attention_window",

@@ -163,8 +163,8 @@ def quickstart(folder: Path, reader_model: str | None) -> None:
     log = Log()
     log.command(
         "convert 512 to 4,096 tokens, and prove it",
-        "python -m conversion.convert --model_name_or_path embedded --max_pos 4096 --tile_from 64 --attention_window 256 "
-        f"--output_dir {quote(folder / 'long')} --overwrite_output_dir",
+        "python -m conversion.convert --model_name_or_path embedded --max_pos 4096 --tile_from 64 "
+        f"--attention_window 256 --output_dir {quote(folder / 'long')} --overwrite_output_dir",
         lambda: proof(folder / "long"),
     )
     log.call("build XQ3 in Spanish", build)
