@@ -75,8 +75,7 @@ def pack(adapter: Path, xquad: dict[str, Any], made_by: str, output_dir: Path, o
         language: {name: round(score[name], 2) for name in ("exact_match", "f1")}
         for language, score in xquad["languages"].items()
     }
-    average = xquad["average"]
-    rows = [*scores.items(), ("average", average)]
+    rows = [*xquad["languages"].items(), ("average", xquad["average"])]  # rounded once
     questions = {score["questions"] for score in xquad["languages"].values()}
     card = CARD.format(
         base=config["base_model_name_or_path"],

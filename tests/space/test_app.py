@@ -51,7 +51,7 @@ def test_the_named_endpoint_says_not_answered(client):
         (TEXT, " ", 5, "the question is empty"),
         (TEXT, "a" * 200_000, 5, "the question has 200,000 characters"),
         ("x" * 1_000_001, "x", 5, "more than 1,000,000"),
-        (TEXT, "Telford", 0, "n_best is 0: give 1 to 20"),
+        (TEXT, "Telford", 0, "n_best is 0: give a whole number from 1 to 20"),
     ],
 )
 def test_the_endpoint_refuses_in_a_sentence(client, document, question, n_best, sentence):
