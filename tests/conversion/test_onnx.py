@@ -108,7 +108,7 @@ def test_refusals(tmp_path, monkeypatch, capsys, given):
     sentence = {
         "short": "is a roberta, not a longformer: convert it first",
         "missing": "neither a model's folder nor a Hub id",
-        "length": "--lengths 1024 is more than the model reads: give at most 512",
+        "length": "--lengths 1024: the model reads 1 to 512 tokens",
     }[given]
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "onnx").exists()
