@@ -55,7 +55,7 @@ def check_sha256(content: bytes, expected: str, source: str) -> None:
     if found != expected:
         raise CorpusError(
             f"{source} differs from the official file (SHA-256 {found}, expected {expected}): download it again; "
-            "a file of your own is loaded by load_dataset(data_files=...)"
+            "load_dataset takes a file of your own as data_files"
         )
 
 
