@@ -48,8 +48,9 @@ def load_qa_model(
     """
     from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
 
+    of_adapter = None  # the revision is of what `model_name_or_path` names
     if adapter is None and (base := _base_of_adapter(model_name_or_path, revision)) is not None:
-        model_name_or_path, adapter, revision = base, model_name_or_path, None
+        model_name_or_path, adapter, revision, of_adapter = base, model_name_or_path, None, revision
     source = resolve(model_name_or_path)
     try:
         config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
@@ -80,12 +81,12 @@ def load_qa_model(
     if fast_attention:
         use_fast_attention(model)
     if adapter is not None:
-        if missing and not _trains(adapter, head_name(model)):
+        if missing and not _trains(adapter, head_name(model), of_adapter):
             raise UserError(
                 f"neither {model_name_or_path!r} nor the adapter {adapter!r} has a question-answering head: give an "
                 "adapter of training/finetune.py, which holds one"
             )
-        model = _with_adapter(model, adapter, train_adapter)
+        model = _with_adapter(model, adapter, train_adapter, of_adapter)
     return model.eval(), tokenizer
 
 
@@ -167,17 +168,17 @@ def _base_of_adapter(name: str, revision: str | None) -> str | None:
     return None if path is None else str(json.loads(path.read_text())["base_model_name_or_path"])
 
 
-def _trains(adapter: str, head: str) -> bool:
+def _trains(adapter: str, head: str, revision: str | None) -> bool:
     """Whether the adapter holds the head whole."""
-    path = beside_model(adapter, "adapter_config.json")
+    path = beside_model(adapter, "adapter_config.json", revision)
     return path is None or head in (json.loads(path.read_text()).get("modules_to_save") or ())
 
 
-def _with_adapter(model: Any, adapter: str, trainable: bool) -> Any:
+def _with_adapter(model: Any, adapter: str, trainable: bool, revision: str | None) -> Any:
     from peft import PeftModel
 
     try:
-        wrapped = PeftModel.from_pretrained(model, adapter, is_trainable=trainable)
+        wrapped = PeftModel.from_pretrained(model, adapter, is_trainable=trainable, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"--adapter {adapter!r} does not fit this model: {_first_line(error)}") from error
     return wrapped if trainable else wrapped.merge_and_unload()

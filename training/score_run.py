@@ -222,7 +222,8 @@ def _null_threshold(args: argparse.Namespace) -> float:
     """--null_threshold, or the one that finetune.py tuned and left in the checkpoint's eval_results.json, or 0."""
     if args.null_threshold is not None:
         return args.null_threshold
-    tuned = beside_model(args.adapter or args.model_name_or_path, "eval_results.json", args.revision)
+    name, revision = (args.adapter, None) if args.adapter else (args.model_name_or_path, args.revision)
+    tuned = beside_model(name, "eval_results.json", revision)
     if tuned is None:
         print("note: no tuned null threshold beside the model, 0 is taken: give --null_threshold", file=sys.stderr)
         return 0.0
