@@ -15,7 +15,7 @@ from hub_datasets.files import write_atomically
 from .finetune_arguments import FinetuneArguments
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
-PUSHED = ("*.safetensors", "*.json", "README.md", "*.model", "*.txt")  # no checkpoints, optimisers or pickles
+PUSHED = ("*.safetensors", "*.json", "README.md", "*.model", "*.txt", "*.png")  # no checkpoints, optimisers or pickles
 
 
 def write_card(
@@ -64,8 +64,8 @@ def repo_id(training_args: Any) -> str:
     return training_args.hub_model_id or f"{HfApi().whoami()['name']}/{folder}"
 
 
-def publish(training_args: Any) -> str:
-    """Push what the output folder's top level holds of a model in one commit; returns the address to print."""
+def publish(training_args: Any, message: str) -> str:
+    """Push what the output folder's top level holds of a model in one commit; returns a sentence with its address."""
     from hub_datasets.push import push_folder
 
     output_dir = Path(str(training_args.output_dir))
@@ -74,7 +74,5 @@ def publish(training_args: Any) -> str:
         for pattern in PUSHED:
             for path in output_dir.glob(pattern):
                 shutil.copy2(path, folder)
-        url = push_folder(
-            folder, name, "model", private=training_args.hub_private_repo, message="Fine-tuned model and its card"
-        )
-    return url or f"{name} holds this model already"
+        url = push_folder(folder, name, "model", private=training_args.hub_private_repo, message=message)
+    return f"pushed: {url}" if url else f"{name} holds exactly this already"

@@ -123,7 +123,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
             save_evaluation(Path(str(training_args.output_dir)), trainer.answers, trainer.texts, scores)
         write_card(arguments, training_args, trainer, max_length, scores)
         if push:
-            print(publish(training_args))
+            print(publish(training_args, "Fine-tuned model and its card"))
     return scores
 
 

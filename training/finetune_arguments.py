@@ -114,6 +114,12 @@ class FinetuneArguments(SharedArguments):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"--{name} {value} is below {least}: give a whole number from {least} up")
+        if not self.lora_r and (self.lora_alpha is not None or self.lora_dropout):
+            name = "lora_dropout" if self.lora_alpha is None else "lora_alpha"
+            raise UserError(
+                f"--{name} {getattr(self, name)} is of a new adapter: give --lora_r too (an adapter that is given "
+                "keeps its own)"
+            )
         if training_args.label_smoothing_factor:
             raise UserError("--label_smoothing_factor has no part in the loss over spans: leave it out")
         if self.early_stopping_patience is not None and not training_args.metric_for_best_model:

@@ -97,7 +97,42 @@ def read_grid(name: str) -> dict[str, Any]:
     missing = [key for key in ("seeds", "models", "finetuning", "scoring") if key not in (grid or {})]
     if missing:
         raise UserError(f"--grid {name!r} has no {missing[0]!r}: see training/configs/grid_thesis.yaml")
+    _check(name, grid)
     return grid
+
+
+def _check(name: str, grid: Mapping[str, Any]) -> None:
+    """A UserError for the first entry that has not the shape of grid_thesis.yaml, or names what is not there."""
+
+    def entry(place: str, of: Any, *keys: str) -> Any:
+        for key in keys:
+            place, of = f"{place}.{key}", of.get(key) if isinstance(of, Mapping) else None
+        if not isinstance(of, Mapping):
+            raise UserError(
+                f"--grid {name!r} has no table of names and values at {place}: see {CONFIGS.name}/grid_thesis.yaml"
+            )
+        return of
+
+    shared = grid["finetuning"].get("common") or {} if isinstance(grid["finetuning"], Mapping) else {}
+    trainings = entry("finetuning", grid["finetuning"], "trainings")
+    for label in trainings:
+        entry("finetuning.trainings", trainings, label)
+    for checkpoint in entry("models", grid["models"]).values():
+        if isinstance(checkpoint, Mapping):
+            entry("pretraining", grid.get("pretraining"), "runs", str(checkpoint.get("pretrained")))
+    columns = entry("scoring", grid["scoring"], "columns")
+    for label, column in columns.items():
+        score = entry("scoring.columns", columns, label, "score")
+        if "dataset" not in score or not isinstance(column.get("models"), list):
+            raise UserError(f"--grid {name!r}: the column {label!r} needs a list `models` and a `dataset` in `score`")
+        training = column.get("training")
+        for model in column["models"]:
+            wanted = training.get(model) if isinstance(training, Mapping) else training
+            if wanted not in trainings or "dataset" not in {**shared, **trainings[wanted]}:
+                raise UserError(
+                    f"--grid {name!r}: the column {label!r} wants {model!r} from the training {wanted!r}, which is not "
+                    "in finetuning.trainings with a `dataset`"
+                )
 
 
 def make_plan(grid: Mapping[str, Any], output_dir: Path, want: Narrowing) -> Plan:

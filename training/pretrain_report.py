@@ -1,8 +1,6 @@
 """What a pre-training run leaves for people: a table on the screen, JSON and a plot on disk, a commit on the Hub."""
 
 import json
-import os
-import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 
 from hub_datasets.files import write_atomically
 
-from .card import repo_id
+from .card import publish as push_output
 from .pretrain_arguments import PretrainArguments
 
 MEASURES = ("loss", "perplexity", "bits_per_byte")
@@ -63,22 +61,9 @@ def _plot(losses: list[list[float]], evaluations: list[dict[str, float]], path: 
 
 
 def publish(arguments: PretrainArguments, training_args: Any, results: dict[str, Any]) -> str:
-    """Push the trained model (no checkpoints) in one commit; returns a sentence with its address."""
-    from hub_datasets.push import push_folder
-
-    output_dir = Path(str(training_args.output_dir))
-    name = repo_id(training_args)
-    staged = output_dir / "to_push"  # stays there when the push fails
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir()
-    for path in output_dir.iterdir():
-        if path.is_file() and not path.name.startswith(".") and path.name != "training_args.bin":
-            os.link(path, staged / path.name)
-    write_atomically(staged / "README.md", card(arguments, results))
-    message = f"MLM of {arguments.model_name_or_path} at {arguments.max_pos} tokens"
-    url = push_folder(staged, name, "model", private=training_args.hub_private_repo, message=message)
-    shutil.rmtree(staged)
-    return f"pushed: {url}" if url else f"{name} holds exactly this already"
+    """Write the card beside the trained model and push both; returns a sentence with the address."""
+    write_atomically(Path(str(training_args.output_dir)) / "README.md", card(arguments, results))
+    return push_output(training_args, f"MLM of {arguments.model_name_or_path} at {arguments.max_pos} tokens")
 
 
 def card(arguments: PretrainArguments, results: dict[str, Any]) -> str:

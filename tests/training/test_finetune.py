@@ -148,6 +148,7 @@ def test_unanswerable_questions_get_a_tuned_threshold(material, tmp_path):
         ({"do_train": True, "held_out_articles": 9}, "--held_out_articles 9"),
         ({"do_train": True, "nr_concats": 0}, "nr_concats"),
         ({"do_train": True, "distil_length": 4096}, "--distil_length 4096 is above the 64 tokens"),
+        ({"do_train": True, "lora_alpha": 8}, "--lora_alpha 8 is of a new adapter: give --lora_r too"),
         ({"do_train": True, "no_such_flag": 1}, "--no_such_flag"),
     ],
 )

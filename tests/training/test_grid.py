@@ -16,7 +16,7 @@ import yaml
 
 from hub_datasets.cli import UserError
 from tests.conftest import ROOT
-from training.grid_plan import Narrowing, make_plan, parse_flags, read_grid, slug
+from training.grid_plan import CONFIGS, Narrowing, make_plan, parse_flags, read_grid, slug
 from training.grid_results import mean_and_spread, read_published, write_results
 from training.grid_run import check_settings, is_done, run_plan
 
@@ -175,6 +175,19 @@ class TestThesisGrid:
         (tmp_path / "b.yaml").write_text("a: [")
         with pytest.raises(UserError, match="is not YAML"):
             read_grid(str(tmp_path / "b.yaml"))
+        grid = yaml.safe_load((CONFIGS / "grid_small.yaml").read_text())
+        column = grid["scoring"]["columns"]["Sample"]
+        for broken, words in [
+            ({"models": ["a"]}, "no table of names and values at models"),
+            ({"models": {"a": {"pretrained": "x"}}}, "at pretraining.runs.x"),
+            ({"finetuning": {"trainings": None}}, "at finetuning.trainings"),
+            ({"scoring": {"columns": {"A": {**column, "score": 1}}}}, "at scoring.columns.A.score"),
+            ({"scoring": {"columns": {"A": {**column, "models": "Embedded"}}}}, "column 'A' needs a list `models`"),
+            ({"scoring": {"columns": {"A": {**column, "training": "x"}}}}, "from the training 'x', which is not in"),
+        ]:
+            (tmp_path / "c.yaml").write_text(yaml.safe_dump({**grid, **broken}))
+            with pytest.raises(UserError, match=re.escape(words)):
+                read_grid(str(tmp_path / "c.yaml"))
         with pytest.raises(UserError, match="'5' follows no flag"):
             parse_flags("5", "--finetune_flags")
 
