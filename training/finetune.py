@@ -107,6 +107,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         },
         short_reader=short_reader,
         distil_weight=arguments.distil_weight,
+        distil_part=arguments.distil_part,
     )
     if arguments.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(arguments.early_stopping_patience))

@@ -7,6 +7,7 @@ from hub_datasets.cli import UserError
 from hub_datasets.concat import ON_BAD_SPAN
 
 from .arguments import SharedArguments
+from .length_distillation import PARTS
 
 EXAMPLE = """  accelerate launch training/finetune.py --model_name_or_path embedded-long --dataset sample \\
       --language all --lora_r 16 --do_train --do_eval --max_steps 20 --output_dir runs/sample"""
@@ -81,7 +82,11 @@ class FinetuneArguments(SharedArguments):
     )
     distil_length: int = field(
         default=0,
-        metadata={"help": "Also match the starting model's reading of the document in windows of this many tokens."},
+        metadata={"help": "Also match the starting model's reading of a part in windows of this many tokens."},
+    )
+    distil_part: str = field(
+        default="paragraph",
+        metadata={"help": "That part: the answer's paragraph, read alone, or the whole document.", "choices": PARTS},
     )
     distil_weight: float = field(default=1.0, metadata={"help": "Weight of that beside the answers' loss."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many random examples."})

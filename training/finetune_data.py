@@ -105,7 +105,7 @@ def _dataset(generate: Any) -> Any:
     integers = Sequence(Value("int32"))
     features = Features(
         input_ids=integers, length=Value("int32"), prefix_length=Value("int32"), document_length=Value("int32"),
-        starts=integers, ends=integers, place=Value("float32"),
+        starts=integers, ends=integers, place=Value("float32"), paragraph=integers,
     )  # fmt: skip
     rows = list(generate())
     if not rows:

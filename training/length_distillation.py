@@ -2,9 +2,11 @@
 
 A converted model is the source exactly while a document fits the old length; beyond it the tiled positions and the
 window's band are new to the weights, and the answer's two tokens of an example say little about them. The model itself
-knows better: a frozen copy reads the same document in windows of the old length, and at every document token the long
-reading is pulled to the hidden state of the window in which that token is most central. It is knowledge distillation
-(Hinton et al., 2015, on hidden states as in FitNets, Romero et al., 2015) with the short reading as the teacher.
+knows better: a frozen copy reads a part of the same document by itself, in windows of the old length, and at every
+token of that part the long reading is pulled to the hidden state of the window in which the token is most central. The
+part is the answer's paragraph, which the copy then reads with nothing to distract it, or the whole document. It is
+knowledge distillation (Hinton et al., 2015, on hidden states as in FitNets, Romero et al., 2015), the short reading
+being the teacher.
 """
 
 import copy
@@ -15,6 +17,8 @@ import torch
 from hub_datasets.cli import UserError
 
 from .features import Window, collate
+
+PARTS = ("paragraph", "document")
 
 
 class ShortReader:
@@ -35,20 +39,21 @@ class ShortReader:
         self.max_length, self.overlap = max_length, max_length // 4
 
     @torch.no_grad()
-    def hidden_states(self, input_ids: torch.Tensor, document: torch.Tensor) -> torch.Tensor:
-        """Last hidden states of the document tokens of one sequence, each from the window where it is most central.
+    def hidden_states(self, input_ids: torch.Tensor, document: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+        """Last hidden states of the tokens of `part` of one sequence, each from the window where it is most central.
 
         Args:
             input_ids: (tokens,) a whole sequence: prefix, document, last token, padding.
             document: (tokens,) True on the document.
+            part: (tokens,) True on the piece of the document that is read, by itself, after the prefix.
 
         Returns:
-            (document tokens, width) float32.
+            (tokens of the part, width) float32.
         """
         self.encoder.to(input_ids.device)
-        start, length = int(document.int().argmax()), int(document.sum())
-        ids = input_ids.cpu()
-        prefix, text, end = ids[:start], ids[start : start + length], ids[start + length : start + length + 1]
+        start, length = int(document.int().argmax()), int(part.sum())
+        behind, ids = start + int(document.sum()), input_ids.cpu()
+        prefix, text, end = ids[:start], ids[part.cpu()], ids[behind : behind + 1]
         room = self.max_length - len(prefix) - len(end)
         if room <= self.overlap:
             raise UserError(
@@ -56,10 +61,10 @@ class ShortReader:
                 f"more than the {self.overlap} that windows share: give a larger --distil_length"
             )
         starts = range(0, max(length - self.overlap, 1), room - self.overlap)
-        parts = [text[first : first + room] for first in starts]
+        texts = [text[first : first + room] for first in starts]
         windows = [
-            Window(torch.cat([prefix, part, end]).numpy(), len(prefix), first, len(part))
-            for first, part in zip(starts, parts, strict=True)
+            Window(torch.cat([prefix, piece, end]).numpy(), len(prefix), first, len(piece))
+            for first, piece in zip(starts, texts, strict=True)
         ]
         batch = collate(windows, self.config, self.pad_token_id)
         read = self.encoder(**{name: tensor.to(input_ids.device) for name, tensor in batch.items()})[0].float()
@@ -72,20 +77,21 @@ class ShortReader:
             ]
         )
 
-    def error(self, input_ids: torch.Tensor, hidden: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    def error(
+        self, input_ids: torch.Tensor, hidden: torch.Tensor, documents: torch.Tensor, parts: torch.Tensor
+    ) -> torch.Tensor:
         """How far the long reading is from the short one, as a share of the short one's variance; mean over sequences.
 
         Args:
             input_ids: (sequences, tokens).
             hidden: (sequences, tokens, width) last hidden states of the long reading.
-            allowed: (sequences, tokens) True on the document, and on the first token as `TrainCollator` has it.
+            documents: (sequences, tokens) True on the document.
+            parts: (sequences, tokens) True on the piece of it that is compared; a sequence with none does not count.
         """
-        document = allowed.clone()
-        document[:, 0] = False
         errors = []
-        for ids, states, inside in zip(input_ids, hidden, document, strict=True):
-            if inside.any():
-                target = self.hidden_states(ids, inside)
-                lost = (states[inside].float() - target).square().sum()
+        for ids, states, document, part in zip(input_ids, hidden, documents, parts, strict=True):
+            if part.any():
+                target = self.hidden_states(ids, document, part)
+                lost = (states[part].float() - target).square().sum()
                 errors.append(lost / (target - target.mean(dim=0)).square().sum().clamp(min=1e-6))
         return torch.stack(errors).mean() if errors else hidden.sum() * 0

@@ -48,7 +48,10 @@ class Mixture:
 
 
 def mix_lengths(rows: Sequence[Mapping[str, Any]], mixture: Mixture) -> Iterator[dict[str, Any]]:
-    """Yield each row (`id`, `title`, `context`, `question`, `answers`) with its drawn document."""
+    """Yield each row (`id`, `title`, `context`, `question`, `answers`) with its drawn document.
+
+    Where that holds the answer, `paragraph` says where the row's own context lies in it, as (start, end) in characters.
+    """
     paragraphs, by_title = _paragraphs(rows)
     for number, row in enumerate(rows):
         rng = np.random.default_rng([mixture.seed, number])
@@ -66,7 +69,13 @@ def mix_lengths(rows: Sequence[Mapping[str, Any]], mixture: Mixture) -> Iterator
         before = "".join(text + separator for text in others[:place])
         context = before + row["context"] + "".join(separator + text for text in others[place:])
         starts = [start + len(before) for start in row["answers"]["answer_start"]]
-        yield {**row, "context": context, "answers": {"text": list(row["answers"]["text"]), "answer_start": starts}}
+        answers = {"text": list(row["answers"]["text"]), "answer_start": starts}
+        yield {
+            **row,
+            "context": context,
+            "answers": answers,
+            "paragraph": (len(before), len(before) + len(row["context"])),
+        }
 
 
 def _paragraphs(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, list[int]]]:

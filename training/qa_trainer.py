@@ -13,7 +13,7 @@ from .length_distillation import ShortReader
 from .predict import predict
 from .qa_report import over_languages
 from .resume import explain_full_disk
-from .train_features import span_loss
+from .train_features import NO_ANSWER, span_loss
 
 POOL = 50  # batches sorted together: the larger, the less padding and the less chance
 
@@ -56,6 +56,7 @@ class QATrainer(Trainer):
             several languages), and the texts that were scored.
         predict_options: keywords of `predict`.
         short_reader: adds its `error` to the loss, `distil_weight` times, and logs it as `distil_error`.
+        distil_part: of which tokens: "paragraph" (of the answer) or "document".
     """
 
     def __init__(
@@ -66,13 +67,14 @@ class QATrainer(Trainer):
         predict_options: Mapping[str, Any],
         short_reader: ShortReader | None = None,
         distil_weight: float = 1.0,
+        distil_part: str = "paragraph",
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         # Our loss is a mean over equal batches; the Trainer divides it by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         self.windower, self.score, self.predict_options = windower, score, predict_options
-        self.short_reader, self.distil_weight = short_reader, distil_weight
+        self.short_reader, self.distil_weight, self.distil_part = short_reader, distil_weight, distil_part
         self.distil_errors: list[torch.Tensor] = []  # since the last log
         self.answers: dict[str, dict[str, Answers]] = {}  # language to row id to what was found
         self.texts: dict[str, dict[str, str]] = {}  # language to the key that was scored by to text
@@ -95,10 +97,14 @@ class QATrainer(Trainer):
     ) -> Any:
         """Mean over the windows of the batch of `span_loss`, and what the long reading differs from the short one."""
         gold = {name: inputs.pop(name) for name in ("starts", "ends", "allowed")}
+        paragraph = inputs.pop("paragraph")
         outputs = model(**inputs, output_hidden_states=self.short_reader is not None)
         loss = span_loss(outputs, **gold)
         if self.short_reader is not None:
-            error = self.short_reader.error(inputs["input_ids"], outputs.hidden_states[-1], gold["allowed"])
+            document = gold["allowed"].clone()
+            document[:, NO_ANSWER] = False
+            part = paragraph if self.distil_part == "paragraph" else document
+            error = self.short_reader.error(inputs["input_ids"], outputs.hidden_states[-1], document, part)
             self.distil_errors.append(error.detach())
             loss = loss + self.distil_weight * error
         return (loss, outputs) if return_outputs else loss

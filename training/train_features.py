@@ -23,12 +23,15 @@ def train_features(
     an answer gives one drawn window in all. An answer that no token covers makes no positive.
 
     Yields dicts: `input_ids`, `length`, `prefix_length`, `document_length`, `starts` and `ends` (token positions of
-    every gold span in the window, or [NO_ANSWER]), `place` (a number in [0, 1) for `TrainCollator`'s position offset).
+    every gold span in the window, or [NO_ANSWER]), `place` (a number in [0, 1) for `TrainCollator`'s position offset),
+    `paragraph` (first and last token position of the answer's paragraph, see `mix_lengths`, or of the whole context of
+    a row without one; [NO_ANSWER, NO_ANSWER] where the window has it not, or not whole).
     """
     for number, row in enumerate(rows):
         rng = np.random.default_rng([seed, number])
         document = windower.document(row["context"])
         spans = gold_spans(document, row["answers"])
+        paragraph = token_span(document, *row.get("paragraph", (0, len(row["context"])))) if spans else None
         positive: list[tuple[Window, list[tuple[int, int]]]] = []
         negative: list[tuple[Window, list[tuple[int, int]]]] = []
         for window in windower.windows(row["question"], document):
@@ -47,6 +50,7 @@ def train_features(
                 "starts": sorted({start for start, _ in gold_in_window}),
                 "ends": sorted({end for _, end in gold_in_window}),
                 "place": float(rng.random()),
+                "paragraph": (paragraph and _in_window(window, paragraph)) or (NO_ANSWER, NO_ANSWER),
             }
 
 
@@ -92,8 +96,9 @@ class TrainCollator:
     random_positions: float = 0.0
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Returns the model's inputs (windows, tokens), and `starts`, `ends` (windows, golds) padded with IGNORED and
-        `allowed` (windows, tokens), True on the document and on the first token."""
+        """Returns the model's inputs (windows, tokens), and `starts`, `ends` (windows, golds) padded with IGNORED,
+        `allowed` (windows, tokens), True on the document and on the first token, and `paragraph`, True on the answer's
+        paragraph."""
         windows = [
             Window(np.asarray(f["input_ids"], dtype=np.int32), f["prefix_length"], 0, f["document_length"])
             for f in features
@@ -106,6 +111,8 @@ class TrainCollator:
             batch["position_ids"] = self._position_ids(features, positions, prefixes)
         ends = prefixes + torch.tensor([w.document_length for w in windows])[:, None]
         batch["allowed"] = ((positions >= prefixes) & (positions < ends)) | (positions == NO_ANSWER)
+        first, last = torch.tensor([f["paragraph"] for f in features]).unbind(dim=1)
+        batch["paragraph"] = (positions >= first[:, None]) & (positions <= last[:, None]) & (last[:, None] > NO_ANSWER)
         for name in ("starts", "ends"):
             golds = [torch.tensor(f[name]) for f in features]
             batch[name] = torch.nn.utils.rnn.pad_sequence(golds, batch_first=True, padding_value=IGNORED)

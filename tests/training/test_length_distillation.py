@@ -41,13 +41,13 @@ def read(model, ids: torch.Tensor, prefix: int) -> torch.Tensor:
 def test_a_document_that_fits_is_read_as_the_model_reads_it(model):
     ids, document = sequence(20)
     expected = read(model, ids[:-2], 5)[5:25]
-    assert torch.allclose(ShortReader(model, 1, SHORT).hidden_states(ids, document), expected, atol=1e-5)
+    assert torch.allclose(ShortReader(model, 1, SHORT).hidden_states(ids, document, document), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("length", [27, 44, 45, 58, 90])
 def test_each_token_comes_from_the_window_where_it_is_most_central(model, length):
     ids, document = sequence(length)
-    found = ShortReader(model, 1, SHORT).hidden_states(ids, document)
+    found = ShortReader(model, 1, SHORT).hidden_states(ids, document, document)
     assert found.shape == (length, 32)
     text, room, shared = ids[5 : 5 + length], SHORT - 6, SHORT // 4
     tokenizer_windows = Windower(qa_tiny.tokenizer(), SHORT, shared)
@@ -69,16 +69,23 @@ def test_each_token_comes_from_the_window_where_it_is_most_central(model, length
         assert any(torch.allclose(found[token], state, atol=1e-5) for state in best), token
 
 
+def test_a_part_is_read_with_nothing_around_it(model):
+    ids, document = sequence(60)
+    part = torch.zeros_like(document)
+    part[25:45] = True
+    alone = torch.cat([ids[:5], ids[25:45], ids[65:66]])
+    found = ShortReader(model, 1, SHORT).hidden_states(ids, document, part)
+    assert torch.allclose(found, read(model, alone, 5)[5:25], atol=1e-5)
+
+
 def test_error_is_zero_in_the_old_length_and_its_gradient_spares_the_teacher(model):
     reader = ShortReader(model, 1, SHORT)
     for length, far in ((20, False), (50, True)):
         ids, document = sequence(length)
-        allowed = document.clone()
-        allowed[0] = True
         batch = collate([Window(ids[:-2].numpy(), 5, 0, length)], model.config, 1)
         hidden = model.longformer(**batch).last_hidden_state
         padded = torch.cat([hidden, torch.zeros(1, 2, 32)], dim=1)
-        error = reader.error(ids[None], padded, allowed[None])
+        error = reader.error(ids[None], padded, document[None], document[None])
         assert (error > 1e-3) == far
         error.backward()
     assert model.longformer.encoder.layer[0].attention.self.query.weight.grad.abs().sum() > 0
@@ -89,13 +96,14 @@ def test_error_is_zero_in_the_old_length_and_its_gradient_spares_the_teacher(mod
 def test_no_document_is_no_error(model):
     ids, document = sequence(20)
     hidden = torch.ones(1, len(ids), 32, requires_grad=True)
-    assert ShortReader(model, 1, SHORT).error(ids[None], hidden, torch.zeros_like(document)[None]).item() == 0
+    nothing = torch.zeros_like(document)[None]
+    assert ShortReader(model, 1, SHORT).error(ids[None], hidden, document[None], nothing).item() == 0
 
 
 def test_windows_too_short_for_the_question_are_refused(model):
     ids, document = sequence(20, prefix=25)
     with pytest.raises(UserError, match="--distil_length 32 leaves 6 document tokens"):
-        ShortReader(model, 1, SHORT).hidden_states(ids, document)
+        ShortReader(model, 1, SHORT).hidden_states(ids, document, document)
 
 
 def test_the_error_can_be_learnt_away():
@@ -106,7 +114,8 @@ def test_the_error_can_be_learnt_away():
     optimizer = torch.optim.Adam(model.longformer.encoder.parameters(), lr=3e-3)
     errors = []
     for _ in range(80):
-        error = reader.error(ids[None, :-2], model.longformer(**batch).last_hidden_state, document[None, :-2])
+        hidden = model.longformer(**batch).last_hidden_state
+        error = reader.error(ids[None, :-2], hidden, document[None, :-2], document[None, :-2])
         error.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -114,16 +123,18 @@ def test_the_error_can_be_learnt_away():
     assert errors[-1] < errors[0] / 2
 
 
-def test_an_adapter_is_trained_further(tmp_path):
+@pytest.mark.parametrize("part", ["paragraph", "document"])
+def test_an_adapter_is_trained_further(tmp_path, part):
     checkpoint, data = qa_tiny.checkpoint(tmp_path / "model"), qa_tiny.squad_file(tmp_path / "squad.json")
     more = {"do_train": True, "save_strategy": "no", "max_length": 64}
     first, second = tmp_path / "first", tmp_path / "second"
     succeed("training/finetune.py", flags(checkpoint, data, first, lora_r=2, **more))
-    more |= {"long_fraction": 1.0, "max_paragraphs": 3, "distil_length": 32}
+    more |= {"long_fraction": 1.0, "max_paragraphs": 3, "distil_length": 32, "distil_part": part}
     succeed("training/finetune.py", flags(first, data, second, **more))
     log = json.loads((second / "trainer_state.json").read_text())["log_history"]
     errors = [entry["distil_error"] for entry in log if "distil_error" in entry]
-    assert len(errors) == log[-1]["step"] and all(0 < error < 3 for error in errors)
+    assert len(errors) == log[-1]["step"] and all(0 <= error < 3 for error in errors)
+    assert sum(error == 0 for error in errors) < len(errors) / 2  # no paragraph of an answer was whole in these windows
     config = json.loads((second / "adapter_config.json").read_text())
     assert config["r"] == 2 and config["base_model_name_or_path"] == str(checkpoint)
     before, after = (load_file(folder / "adapter_model.safetensors") for folder in (first, second))

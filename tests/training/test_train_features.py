@@ -62,6 +62,18 @@ def test_several_golds_of_one_window_stay_together():
     assert golds(feature) == ["älvar", "Höhlen"]
 
 
+def test_the_paragraph_of_the_answer_is_marked_where_it_is_whole():
+    before, own, behind = "long texts meet. " * 3, "the river runs over Höhlen.", " long texts meet." * 3
+    joined = {**row(before + own + behind, "Höhlen"), "paragraph": (len(before), len(before + own))}
+    alone, without = row(own, "Höhlen"), {**row(own), "paragraph": (0, len(own))}
+    for case, expected in ((joined, own), (alone, own), (without, "")):
+        (feature,) = train_features([case], Windower(TOKENIZER, 128, 4))
+        mask = TrainCollator(CONFIG, 1, positions=64)([feature])["paragraph"][0]
+        assert TOKENIZER.decode(feature["input_ids"][mask.numpy()]).strip() == expected
+    cut = list(train_features([joined], Windower(TOKENIZER, 16, 4), negatives=9))
+    assert len(cut) > 3 and all(feature["paragraph"] == (NO_ANSWER, NO_ANSWER) for feature in cut)
+
+
 def test_collator_counts_positions_as_longformer_does_and_moves_documents_only():
     windower = Windower(TOKENIZER, 32, 4)
     features = list(train_features(qa_tiny.rows(), windower))
