@@ -34,6 +34,7 @@ from training.qa_scores import averages, score_language
 from training.qa_sources import SOURCES, canonical_name, check_split, languages_of
 
 SCORES = "scores.json"
+MEASURED = (SCORES, "no_answer.json")  # what is written beside a model after it was read, and decides no score
 ANSWERS = ("predictions.json", "nbest.json")
 WRITTEN = (SCORES, *ANSWERS, "scores.csv", "by_length.csv", "scores.png", "by_length.png")
 NOT_PART_OF_THE_RUN = ("output_dir", "overwrite_output_dir", "by", "use_cpu")
@@ -201,7 +202,7 @@ def _identity(args: argparse.Namespace) -> dict[str, Any]:
         if run[name] is not None and folder.is_dir():
             files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json"))
             stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-            run[f"{name}_files"] = [stamp for stamp in stamps if stamp[0] != SCORES]
+            run[f"{name}_files"] = [stamp for stamp in stamps if stamp[0] not in MEASURED]
     run["data"] = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in _local_data(args)]
     return json.loads(json.dumps(run))
 

@@ -164,6 +164,8 @@ class TestFolders:
         for path in model.iterdir():
             (tmp_path / "model" / path.name).write_bytes(path.read_bytes())
         scored(tmp_path / "model", tmp_path / "out", data_files=files)
+        (tmp_path / "model" / "no_answer.json").write_text("{}")  # a threshold measured since: the same model
+        scored(tmp_path / "model", tmp_path / "out", data_files=files)
         os.utime(tmp_path / "model" / "model.safetensors", (1, 1))
         with pytest.raises(UserError, match="holds another run's scores"):
             scored(tmp_path / "model", tmp_path / "out", data_files=files)
