@@ -17,7 +17,7 @@ from .checkpoint import read_json
 
 WRITTEN = ("config.json", "model.safetensors", "README.md", "conversion_report.json")
 
-PUSHED = ("*.safetensors", "*.json", "README.md", "*.model", "*.txt", "*.codes")  # no checkpoints, no pickles
+PUSHED = ("*.safetensors", "*.json", "README.md", "*.model", "*.txt", "*.codes", "*.png")  # no checkpoints, no pickles
 
 
 def check_model_id(hub_model_id: str) -> None:
@@ -48,9 +48,7 @@ def publish(folder: str | Path, hub_model_id: str, *, private: bool = False) -> 
         )
     record = read_json(folder / "conversion_report.json")
     with tempfile.TemporaryDirectory() as staged:
-        for pattern in PUSHED:
-            for path in folder.glob(pattern):
-                _link_or_copy(path, Path(staged) / path.name)
+        stage_model(folder, staged)
         card = Path(staged) / "README.md"
         text = card.read_text(encoding="utf-8")
         card.unlink()  # it may be the same file as the folder's own
@@ -62,6 +60,13 @@ def publish(folder: str | Path, hub_model_id: str, *, private: bool = False) -> 
             private=private,
             message=f"{record.get('source', 'an encoder')} made long: {record.get('max_pos', '?')} tokens",
         )
+
+
+def stage_model(folder: str | Path, staged: str | Path) -> None:
+    """Put into `staged` what the top level of `folder` holds of a model, by links where both are on one disk."""
+    for pattern in PUSHED:
+        for path in Path(folder).glob(pattern):
+            _link_or_copy(path, Path(staged) / path.name)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

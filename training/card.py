@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,7 +14,6 @@ from hub_datasets.files import write_atomically
 from .finetune_arguments import FinetuneArguments
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
-PUSHED = ("*.safetensors", "*.json", "README.md", "*.model", "*.txt", "*.png")  # no checkpoints, optimisers or pickles
 
 
 def write_card(
@@ -66,13 +64,11 @@ def repo_id(training_args: Any) -> str:
 
 def publish(training_args: Any, message: str) -> str:
     """Push what the output folder's top level holds of a model in one commit; returns a sentence with its address."""
+    from conversion.publish import stage_model
     from hub_datasets.push import push_folder
 
-    output_dir = Path(str(training_args.output_dir))
     name = repo_id(training_args)
     with tempfile.TemporaryDirectory() as folder:
-        for pattern in PUSHED:
-            for path in output_dir.glob(pattern):
-                shutil.copy2(path, folder)
+        stage_model(str(training_args.output_dir), folder)
         url = push_folder(folder, name, "model", private=training_args.hub_private_repo, message=message)
     return f"pushed: {url}" if url else f"{name} holds exactly this already"
