@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hub_datasets.cli import UserError, run
-from training.grid_plan import Narrowing, Plan, make_plan, parse_flags, read_grid, shell_line
+from training.grid_plan import Narrowing, Plan, chosen_models, make_plan, parse_flags, read_grid, shell_line
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -129,8 +129,8 @@ def _settings(args: argparse.Namespace, grid: dict) -> dict:
     held = {
         name: value for name, value in asdict(_narrowing(args)).items() if name not in ("models", "columns", "seeds")
     }
-    checkpoints = sorted(word for word in args.model or [] if "=" in word)
-    return {"grid": grid, "checkpoints": checkpoints, **held}
+    models, chosen = chosen_models(grid["models"], args.model)
+    return {"grid": {**grid, "models": {label: models[label] for label in chosen}}, **held}
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def _check(name: str, grid: Mapping[str, Any]) -> None:
 
 def make_plan(grid: Mapping[str, Any], output_dir: Path, want: Narrowing) -> Plan:
     """The steps of `grid` that `want` asks for. Raises UserError for a model, column or seed that it does not have."""
-    models, chosen = _models(grid["models"], want.models)
+    models, chosen = chosen_models(grid["models"], want.models)
     columns = _columns(grid["scoring"]["columns"], want.columns)
     seeds = want.seeds if want.seeds is not None else list(grid["seeds"])
     builder = _Builder(grid, output_dir, want, models)
@@ -153,6 +153,21 @@ def make_plan(grid: Mapping[str, Any], output_dir: Path, want: Narrowing) -> Pla
             "have no run in common: see --list"
         )
     return builder.plan
+
+
+def chosen_models(known: Mapping[str, Any], wanted: list[str] | None) -> tuple[dict[str, Any], list[str]]:
+    """(label to checkpoint with the user's own put in, labels that are wanted)."""
+    models, chosen = dict(known), list(known)
+    if wanted is not None:
+        chosen = []
+        for word in wanted:
+            label, given, checkpoint = word.partition("=")
+            if label not in known:
+                raise UserError(f"--model {label!r} is none of the grid's: {', '.join(known)}")
+            if given:
+                models[label] = checkpoint
+            chosen.append(label)
+    return models, chosen
 
 
 class _Builder:
@@ -228,21 +243,6 @@ class _Builder:
     def _data_dir(self, dataset: str) -> str | None:
         folder = (self.grid.get("data_folders") or {}).get(dataset)
         return str(Path(self.want.data_dir) / folder) if self.want.data_dir and folder else None
-
-
-def _models(known: Mapping[str, Any], wanted: list[str] | None) -> tuple[dict[str, Any], list[str]]:
-    """(label to checkpoint with the user's own put in, labels that are wanted)."""
-    models, chosen = dict(known), list(known)
-    if wanted is not None:
-        chosen = []
-        for word in wanted:
-            label, given, checkpoint = word.partition("=")
-            if label not in known:
-                raise UserError(f"--model {label!r} is none of the grid's: {', '.join(known)}")
-            if given:
-                models[label] = checkpoint
-            chosen.append(label)
-    return models, chosen
 
 
 def _columns(known: Mapping[str, Any], wanted: list[str] | None) -> dict[str, Any]:

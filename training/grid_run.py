@@ -42,13 +42,35 @@ def check_settings(output_dir: Path, settings: dict[str, Any]) -> None:
         write_atomically(path, json.dumps(settings, indent=1))
         return
     held = json.loads(path.read_text(encoding="utf-8"))
-    different = [name for name in {**settings, **held} if settings.get(name) != held.get(name)]
-    if different:
-        name = different[0]
+    if different := _difference(held, settings):
+        place, was, now = different
         raise UserError(
-            f"--output_dir {str(output_dir)!r} holds a grid with other settings ({name} was {_shown(held.get(name))}, "
-            f"now {_shown(settings.get(name))}): choose another folder"
+            f"--output_dir {str(output_dir)!r} holds a grid with other settings ({place} was {_shown(was)}, "
+            f"now {_shown(now)}): choose another folder"
         )
+    write_atomically(path, json.dumps(_joined(held, settings), indent=1))
+
+
+GROWING = ("models", "runs", "trainings", "columns", "training")  # tables of a grid that may get entries, or lack some
+SELECTING = ("seeds", "models")  # lists of a grid that say what is run, not how
+
+
+def _difference(held: Any, now: Any, place: str = "") -> tuple[str, Any, Any] | None:
+    """(dotted name, held, now) of the first setting that would give another number, if any."""
+    table = place.rpartition(".")[2]
+    if isinstance(held, dict) and isinstance(now, dict):
+        names = held.keys() & now.keys() if table in GROWING else held.keys() | now.keys()
+        found = (_difference(held.get(name), now.get(name), f"{place}.{name}".strip(".")) for name in sorted(names))
+        return next(filter(None, found), None)
+    if held == now or (table in SELECTING and isinstance(held, list) and isinstance(now, list)):
+        return None
+    return place, held, now
+
+
+def _joined(held: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """`now`, and beside it the entries that only `held` has: a later run is checked against both."""
+    both = {name: _joined(held[name], now[name]) for name in held.keys() & now.keys() if isinstance(held[name], dict)}
+    return {**held, **now, **both}
 
 
 def run_plan(plan: Plan, output_dir: Path, launcher: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """The thesis grid as data, and what runs it: with a stand-in for the launcher, and once for real on a tiny model."""
 
+import copy
 import csv
 import json
 import os
@@ -268,6 +269,26 @@ class TestRunning:
         (tmp_path / "mine").write_text("x")
         with pytest.raises(UserError, match="is not empty and holds no grid"):
             check_settings(tmp_path, {})
+
+    def test_a_grid_may_grow_but_not_change(self, tmp_path) -> None:
+        """New columns, models and seeds are run beside what is done; what is done keeps its meaning."""
+        grid = read_grid("length")
+        check_settings(tmp_path / "grid", {"grid": grid})
+        more = copy.deepcopy(grid)
+        more["seeds"] = [7]
+        more["models"]["third"] = "org/x"
+        for column in more["scoring"]["columns"].values():
+            column["models"].append("third")
+            column["training"]["third"] = "short"
+        more["scoring"]["columns"]["XQ3 x2"] = {**column, "score": {**column["score"], "nr_concats": 2}}
+        check_settings(tmp_path / "grid", {"grid": more})
+        check_settings(tmp_path / "grid", {"grid": grid})  # fewer again
+        more["scoring"]["columns"]["XQ3 x2"]["score"]["nr_concats"] = 4
+        with pytest.raises(UserError, match=r"grid.scoring.columns.XQ3 x2.score.nr_concats was 2, now 4"):
+            check_settings(tmp_path / "grid", {"grid": more})
+        grid["finetuning"]["common"]["weight_decay"] = 0.1
+        with pytest.raises(UserError, match=r"grid.finetuning.common.weight_decay was None, now 0.1"):
+            check_settings(tmp_path / "grid", {"grid": grid})
 
 
 class TestResults:
