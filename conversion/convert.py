@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_datasets.cli import UserError, run
-from hub_datasets.files import atomic_folder, check_output_dir
+from hub_datasets.files import atomic_folder, check_apart, check_output_dir
 
 from .card import write_card
 from .checkpoint import cast, write_safetensors
@@ -76,10 +76,7 @@ def convert(
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"--dtype {dtype!r} is not one of {', '.join(DTYPES)}")
     source = open_source(model_name_or_path, revision)
-    if source.folder.resolve().is_relative_to(target.resolve()):
-        raise UserError(
-            f"--output_dir {str(target)!r} holds the source {source.name!r}, which would be replaced: choose another"
-        )
+    check_apart(target, source.folder)
     windows = check_windows(attention_window, source.config)
     tensors = source.tensors()
     mapping = map_names(tensors, source.config)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_datasets.cli import UserError, run
-from hub_datasets.files import atomic_folder, check_output_dir
+from hub_datasets.files import atomic_folder, check_apart, check_output_dir
 
 from .embedded import resolve
 
@@ -59,6 +59,7 @@ def export_onnx(
         raise UserError(f"--repeats {repeats} is below 1: give a whole number from 1 up")
     target = check_output_dir(output, overwrite, "--output", "--overwrite_output_dir")
     name = resolve(model_name_or_path)
+    check_apart(target, name, "--output")
     model, exportable, outputs = _load(name, model_name_or_path)
     longest = model.config.max_position_embeddings - model.config.pad_token_id - 1
     lengths = lengths or [length for length in LENGTHS if length <= longest] or [longest]

@@ -26,6 +26,15 @@ def check_output_dir(
     return target
 
 
+def check_apart(target: str | Path, source: str | Path, argument: str = "--output_dir") -> None:
+    """Refuse an output folder that is, or holds, what the output is made from: replacing it would delete the source."""
+    target, source = Path(target).expanduser(), Path(source).expanduser()
+    if source.exists() and source.resolve().is_relative_to(target.resolve()):
+        raise UserError(
+            f"{argument} {str(target)!r} holds the source {str(source)!r}, which would be lost: choose another"
+        )
+
+
 @contextlib.contextmanager
 def atomic_folder(
     target: str | Path,
@@ -40,7 +49,7 @@ def atomic_folder(
     """
     given = check_output_dir(target, overwrite, argument, replace_flag)
     target = given.resolve()  # a link to a folder cannot be renamed over, the folder can
-    if target == Path.cwd() or target.is_mount():
+    if target.is_mount() or any(place.is_relative_to(target) for place in (Path.cwd(), Path("~").expanduser())):
         raise UserError(f"{argument} {str(given)!r} is in use and cannot be replaced: give a folder inside it")
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))

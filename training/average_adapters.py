@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hub_datasets.cli import UserError, run
-from hub_datasets.files import atomic_folder
+from hub_datasets.files import atomic_folder, check_apart
 from training.gold import read_json
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -53,6 +53,7 @@ def average(
     if abs(sum(shares) - 1) > 1e-6:
         raise UserError(f"--weights sum to {sum(shares):g}: let them sum to 1")
     for adapter in adapters:
+        check_apart(output_dir, adapter)
         if not (adapter / WEIGHTS).is_file():
             raise UserError(f"--adapter {str(adapter)!r} has no {WEIGHTS}: train one with --lora_r")
     configs = [read_json(adapter / CONFIG, "--adapter") for adapter in adapters]

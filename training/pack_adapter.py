@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_datasets.cli import UserError, run
-from hub_datasets.files import atomic_folder
+from hub_datasets.files import atomic_folder, check_apart
 from training.gold import read_json
 
 LARGEST = 8_000_000  # bytes; what a repository of code can carry
@@ -63,6 +63,7 @@ def pack(adapter: Path, xquad: dict[str, Any], made_by: str, output_dir: Path, o
     import torch
     from safetensors.torch import load_file, save
 
+    check_apart(output_dir, adapter)
     weights = adapter / "adapter_model.safetensors"
     if not weights.is_file():
         raise UserError(f"--adapter {str(adapter)!r} has no adapter_model.safetensors: train one with --lora_r")

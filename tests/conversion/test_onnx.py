@@ -91,7 +91,7 @@ def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["long"]
 
 
-@pytest.mark.parametrize("given", ["short", "missing", "length"])
+@pytest.mark.parametrize("given", ["short", "missing", "length", "itself"])
 def test_refusals(tmp_path, monkeypatch, capsys, given):
     make_longformer(tmp_path / "long")
     flags = []
@@ -101,7 +101,10 @@ def test_refusals(tmp_path, monkeypatch, capsys, given):
     if given == "length":
         flags = ["--lengths", "1024"]
     model = tmp_path / ("nowhere" if given == "missing" else "long")
-    monkeypatch.setattr(sys, "argv", ["export_onnx", str(model), "--output", str(tmp_path / "onnx"), *flags])
+    target = tmp_path / ("long" if given == "itself" else "onnx")
+    if given == "itself":
+        flags = ["--overwrite_output_dir"]
+    monkeypatch.setattr(sys, "argv", ["export_onnx", str(model), "--output", str(target), *flags])
     with pytest.raises(SystemExit) as ended:
         run(command.main)
     assert ended.value.code == 2
@@ -109,6 +112,8 @@ def test_refusals(tmp_path, monkeypatch, capsys, given):
         "short": "is a roberta, not a longformer: convert it first",
         "missing": "neither a model's folder nor a Hub id",
         "length": "--lengths 1024: the model reads 1 to 512 tokens",
+        "itself": "holds the source",
     }[given]
     assert sentence in capsys.readouterr().err
+    assert (tmp_path / "long" / "model.safetensors").is_file()
     assert not (tmp_path / "onnx").exists()

@@ -54,7 +54,7 @@ def test_max_pos(refused, source):
 @pytest.mark.parametrize("where", ["source", "."])
 def test_an_output_that_would_replace_the_source(source, tmp_path, where):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"holds the source .*, which would be replaced"):
+    with pytest.raises(UserError, match=r"holds the source .*, which would be lost"):
         convert(str(source), tmp_path / where, max_pos=256, attention_window=64, overwrite=True)
     assert (tmp_path / "mine.txt").is_file() and (source / "model.safetensors").is_file()
 

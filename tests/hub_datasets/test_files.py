@@ -5,7 +5,7 @@ import os
 import pytest
 
 from hub_datasets.cli import UserError
-from hub_datasets.files import atomic_folder, check_output_dir
+from hub_datasets.files import atomic_folder, check_apart, check_output_dir
 
 
 def fill(target, text, **options):
@@ -27,6 +27,27 @@ def test_the_current_folder_is_refused_before_the_work(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"'\.' is in use and cannot be replaced"):
         fill(".", "1")
     assert os.listdir(tmp_path) == []
+
+
+def test_what_holds_the_current_folder_or_the_home_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "project" / "here").mkdir(parents=True)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "project" / "thesis.tex").write_text("years of work")
+    monkeypatch.chdir(tmp_path / "project" / "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for target in ("..", "../..", "~", "../../home"):
+        with pytest.raises(UserError, match="is in use and cannot be replaced"):
+            fill(target, "1", overwrite=True)
+    assert (tmp_path / "project" / "thesis.tex").read_text() == "years of work"
+
+
+def test_the_source_is_not_replaced_by_what_is_made_from_it(tmp_path):
+    fill(tmp_path / "runs" / "model", "weights")
+    for target in ("runs/model", "runs", "runs/other/../model"):
+        with pytest.raises(UserError, match="--output .* holds the source .*, which would be lost"):
+            check_apart(tmp_path / target, tmp_path / "runs" / "model", "--output")
+    check_apart(tmp_path / "runs" / "model" / "onnx", tmp_path / "runs" / "model")
+    check_apart(tmp_path / "runs", "org/on-the-hub")
 
 
 def test_a_failing_block_and_a_failing_rename_leave_what_was_there(tmp_path, monkeypatch):

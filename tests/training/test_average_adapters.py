@@ -69,4 +69,7 @@ def test_what_would_mean_nothing_is_refused_and_writes_nothing(adapters, tmp_pat
     ):
         with pytest.raises(UserError, match=sentence):
             average(folders, tmp_path / "mean", weights)
+    with pytest.raises(UserError, match="holds the source"):
+        average([first, second], first.parent, overwrite=True)
+    assert (first / "adapter_config.json").is_file() and (second / "adapter_config.json").is_file()
     assert not (tmp_path / "mean").exists()

@@ -40,6 +40,8 @@ def test_packed_adapter_answers_alike_in_half_the_bytes(tmp_path):
     assert "the command" in card and "| en | 50.0 | 60.1 |" in card
     with pytest.raises(UserError, match="exists and is not empty"):
         pack(tmp_path / "adapter", XQUAD, "", packed)
+    with pytest.raises(UserError, match="holds the source"):
+        pack(tmp_path / "adapter", XQUAD, "", tmp_path / "adapter", overwrite=True)
 
 
 def test_a_folder_without_an_adapter_is_refused(tmp_path):
