@@ -17,8 +17,11 @@ def load_hub(hub_id: str, config: str | None, split: str, source: Source | None 
     import datasets
     from huggingface_hub.errors import HTTPError
 
+    # The Hub's Parquet copies hold a folder for each configuration, and no card that would name them.
+    copy = source.revision if source else None
+    where = {"data_dir": config, "revision": copy} if copy else {"name": config}
     try:
-        rows = datasets.load_dataset(hub_id, config, split=split, revision=source.revision if source else None)
+        rows = datasets.load_dataset(hub_id, split=split, **where)
     except (datasets.exceptions.DatasetsError, ConnectionError, HTTPError, OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         mend = "give --data_dir with its official files" if source else "check its id, configuration and split"

@@ -341,19 +341,19 @@ for dataset, split, arguments in json.loads(sys.argv[1]):
         monkeypatch.setitem(loopback_hub.store.users, loopback_hub.token, User("tester", owners, True))
         return loopback_hub
 
-    def put(self, hub, repo_id: str, files: dict[str, bytes], branch: str = "main") -> None:
-        """A data set of Parquet files, `<configuration>/<split>.parquet`."""
-        api = hub.api()
-        api.create_repo(repo_id, repo_type="dataset")
-        if branch != "main":
-            api.create_branch(repo_id, repo_type="dataset", branch=branch)
+    def put(self, hub, repo_id: str, files: dict[str, bytes]) -> None:
+        """A data set of Parquet files, `<configuration>/<split>.parquet`, and a card that names them."""
+        hub.api().create_repo(repo_id, repo_type="dataset")
         configurations = [
             {"config_name": name.split("/")[0], "data_files": [{"split": Path(name).stem, "path": name}]}
             for name in files
         ]
         card = f"---\n{yaml.safe_dump({'configs': configurations})}---\n".encode()
-        operations = [CommitOperationAdd(name, content) for name, content in {**files, "README.md": card}.items()]
-        api.create_commit(repo_id, operations, commit_message="files", repo_type="dataset", revision=branch)
+        self.commit(hub, repo_id, {**files, "README.md": card})
+
+    def commit(self, hub, repo_id: str, files: dict[str, bytes], **options: str) -> None:
+        operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+        hub.api().create_commit(repo_id, operations, commit_message="files", repo_type="dataset", **options)
 
     def parquet(self, rows, tmp_path: Path) -> bytes:
         rows.to_parquet(tmp_path / "rows.parquet")
@@ -387,11 +387,25 @@ for dataset, split, arguments in json.loads(sys.argv[1]):
         ]
 
     def test_mlqa_by_the_hubs_parquet_copy(self, hub, shared_data: Path, tmp_path: Path) -> None:
+        """Laid out as the Hub's converter does: a folder for each configuration and split, and no card."""
+        copy = "refs/convert/parquet"
+        hub.api().create_repo("facebook/mlqa", repo_type="dataset")
+        hub.api().create_branch("facebook/mlqa", repo_type="dataset", branch=copy)
         rows = load_qa("mlqa", "validation", data_dir=str(shared_data / "mlqa"), language="de")
         content = self.parquet(rows.remove_columns("language"), tmp_path)
-        self.put(hub, "facebook/mlqa", {"mlqa.de.de/validation.parquet": content}, branch="refs/convert/parquet")
-        (result,) = self.load(hub, tmp_path, ("mlqa", "validation", {"language": "de"}))
-        assert result == [512, rows[0]["id"], ["de"], len(set(rows["context"])), "mlqa"]
+        first = self.parquet(rows.remove_columns("language").select(range(5)), tmp_path)
+        files = {f"mlqa.{pair}/test/0000.parquet": first for pair in ("de.de", "de.en")}
+        files["mlqa.de.de/validation/0000.parquet"] = content
+        self.commit(hub, "facebook/mlqa", {".gitattributes": b"", **files}, revision=copy)
+        assert self.load(
+            hub,
+            tmp_path,
+            ("mlqa", "validation", {"language": "de"}),
+            ("mlqa", "test", {"language": "de,de.en"}),
+        ) == [
+            [512, rows[0]["id"], ["de"], len(set(rows["context"])), "mlqa"],
+            [10, rows[0]["id"], ["de", "de.en"], len(set(rows["context"][:5])), "mlqa"],
+        ]
 
     def test_trivia_qa(self, hub, shared_data: Path, tmp_path: Path) -> None:
         official = load_qa("trivia_qa", "validation", data_dir=str(shared_data / "triviaqa"))
@@ -417,10 +431,9 @@ for dataset, split, arguments in json.loads(sys.argv[1]):
         assert result == [3, official[0]["id"], ["en"], 3, "triviaqa"]
 
     def test_a_published_long_data_set_joins_by_its_own_rules(self, hub, shared_data: Path, tmp_path: Path) -> None:
-        sources = (shared_data / "xquad").glob("*.json")
-        operations = [CommitOperationAdd(f"data/{path.name}", path.read_bytes()) for path in sources]
+        sources = {f"data/{path.name}": path.read_bytes() for path in (shared_data / "xquad").glob("*.json")}
         hub.api().create_repo("org/xquad_long", repo_type="dataset")
-        hub.api().create_commit("org/xquad_long", operations, commit_message="sources", repo_type="dataset")
+        self.commit(hub, "org/xquad_long", sources)
         (result,) = self.load(hub, tmp_path, ("org/xquad_long", "validation", {"language": "de,el", "nr_concats": 12}))
         assert result == [480, "56beb4343aeaaa14008c925b", ["de", "el"], 2 * 240 // 12, "squad"]
 
