@@ -64,6 +64,9 @@ def _explain_hub(error: Exception) -> str | None:
         (errors.HFValidationError, "not a Hub id and not a local folder: {error}"),
         (errors.HfHubHTTPError, "the Hub refused the request: {error}"),
         (errors.HTTPError, "the Hub cannot be reached ({error}): check the connection and HF_ENDPOINT"),
+        # The transport for large files has errors of its own, which carry no response.
+        (ConnectionError, "the Hub cannot be reached ({error}): check the connection and HF_ENDPOINT"),
+        (TimeoutError, "the Hub does not answer ({error}): check the connection and HF_ENDPOINT"),
     ]
     for kind, sentence in sentences:
         if isinstance(error, kind):

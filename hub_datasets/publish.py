@@ -18,6 +18,8 @@ from .cli import UserError, run
 from .files import atomic_folder
 
 BRANCHES = {"main": "Publish the script, its sources and the card", "parquet": "Publish the rows as Parquet files"}
+# What goes from a branch when it is not built again; what its owner has put beside stays.
+OURS = {"main": ["data/*"], "parquet": ["nr_concats-*/*"]}
 
 
 def publish(
@@ -99,7 +101,7 @@ def _push(
             "dataset",
             private=True if unfinished else None,
             message=title,
-            delete_patterns=["*"],
+            delete_patterns=OURS[branch],
             revision=branch,
         )
         print(f"{branch}: {url or 'nothing changed, no commit'}")
@@ -117,7 +119,7 @@ def _push(
 def _is_unfinished(api: Any, repo_id: str, folder: Path) -> bool:
     """Whether nobody has seen this repository yet: it is missing, empty, or a run of ours broke off in it.
 
-    Raises UserError when it holds something else, which the push would delete.
+    Raises UserError when it holds something else, another of these data sets for one.
     """
     from huggingface_hub import errors
 
@@ -130,12 +132,18 @@ def _is_unfinished(api: Any, repo_id: str, folder: Path) -> bool:
     if not files:
         return True
     scripts = {file.name for file in (folder / "main").glob("*.py")}
+    sources = {f"data/{file.name}" for file in (folder / "main" / "data").iterdir()}
+    if others := {file for file in files if file.startswith("data/")} - sources:
+        raise UserError(
+            f"--repo_id {repo_id!r} holds another data set ({', '.join(sorted(others)[:3])}), which would be replaced: "
+            f"choose another repository; what was built is kept in {folder}"
+        )
     if scripts <= files:
         return not retry(lambda: api.file_exists(repo_id, "README.md", repo_type="dataset", revision="parquet"))
     if others := files - {"README.md"}:
         raise UserError(
-            f"--repo_id {repo_id!r} holds files of another kind ({', '.join(sorted(others)[:3])}), which publishing "
-            f"would delete: choose another repository; what was built is kept in {folder}"
+            f"--repo_id {repo_id!r} holds files of another kind ({', '.join(sorted(others)[:3])}): choose another "
+            f"repository; what was built is kept in {folder}"
         )
     return False  # its owner wrote a card there, and chose who sees it
 

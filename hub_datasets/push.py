@@ -70,7 +70,8 @@ def push_folder(
             _ensure_branch(api, where, branch)
         url = retry(_Commit(api, where, branch, files, delete_patterns or (), message))
         changed, stale = retry(lambda: _difference(api, where, branch, files, delete_patterns or ()))
-    except (errors.HTTPError, ValueError) as error:
+    except (errors.HTTPError, ValueError, ConnectionError, TimeoutError, PermissionError) as error:
+        # The last three come from the client's transport for large files, which has repeated what it could by itself.
         reason = explain(error) or " ".join(str(error).split())
         raise UserError(
             f"{repo_id} was not pushed: {reason}; {folder} is kept, the same command tries again"

