@@ -36,7 +36,7 @@ def write_card(
         max_eval_samples=arguments.max_eval_samples,
         scores={name.removeprefix("eval_"): value for name, value in scores.items()},
         seed=training_args.seed,
-        command=shlex.join(["accelerate", "launch", "training/finetune.py", *sys.argv[1:]]),
+        command=shlex.join(["accelerate", "launch", "training/finetune.py", *_without_token(sys.argv[1:])]),
         max_length=max_length,
         doc_stride=arguments.doc_stride,
         steps=trainer.state.global_step,
@@ -46,18 +46,37 @@ def write_card(
     return write_atomically(Path(str(training_args.output_dir)) / "README.md", text)
 
 
+def _without_token(words: list[str]) -> list[str]:
+    """A command line without --hub_token and its value: a card is published, and the token may write."""
+    flags = [word.partition("=")[0].replace("-", "_") for word in words]
+    return [
+        word
+        for word, flag, before in zip(words, flags, ["", *words], strict=False)
+        if flag != "__hub_token" and before.replace("-", "_") != "__hub_token"
+    ]
+
+
 def _lora_rank(model: Any) -> int:
     """Of the adapter that was trained, new or given; 0 without one."""
     configs = getattr(model, "peft_config", None) or {}
     return next((config.r for config in configs.values()), 0)
 
 
+def claim_push(training_args: Any) -> bool:
+    """Take the push over from the trainer, which would push at every save, in several commits; whether to push at all.
+
+    The token goes where the Hub's client finds it, so that no training_args.bin holds it.
+    """
+    if training_args.hub_token:
+        os.environ["HF_TOKEN"], training_args.hub_token = training_args.hub_token, None
+    push, training_args.push_to_hub = training_args.push_to_hub, False
+    return push
+
+
 def repo_id(training_args: Any) -> str:
     """--hub_model_id, or the output folder's name in the space of whoever is logged in."""
     from huggingface_hub import HfApi
 
-    if training_args.hub_token:
-        os.environ["HF_TOKEN"] = training_args.hub_token
     folder = Path(str(training_args.output_dir)).resolve().name
     return training_args.hub_model_id or f"{HfApi().whoami()['name']}/{folder}"
 

@@ -42,7 +42,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     """Load, train, evaluate, save, push; returns the scores of the last evaluation (empty without --do_eval)."""
     from transformers import EarlyStoppingCallback, set_seed
 
-    from training.card import publish, write_card
+    from training.card import claim_push, publish, write_card
     from training.features import Windower
     from training.finetune_data import load_rows, make_features
     from training.length_distillation import ShortReader
@@ -53,10 +53,9 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     from training.train_features import TrainCollator
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
+    push = claim_push(training_args)
     this_run = identity(training_args, entry_point="finetune", **asdict(arguments))
     checkpoint = prepare_output_dir(training_args, this_run, arguments.overwrite_output_dir)
-    # The trainer would push at every save, in several commits; ours is one commit at the end.
-    push, training_args.push_to_hub = training_args.push_to_hub, False
     training_args.remove_unused_columns = False
 
     set_seed(training_args.seed)

@@ -35,13 +35,13 @@ def is_done(step: Step) -> bool:
 def check_settings(output_dir: Path, settings: dict[str, Any]) -> None:
     """Keep `settings` in output_dir, or refuse: runs of two settings must not meet in one table."""
     path = output_dir / SETTINGS
-    settings = json.loads(json.dumps(settings))
+    settings = _without_token(json.loads(json.dumps(settings)))
     if not path.is_file():
         if output_dir.is_dir() and any(output_dir.iterdir()):
             raise UserError(f"--output_dir {str(output_dir)!r} is not empty and holds no grid: choose another folder")
         write_atomically(path, json.dumps(settings, indent=1))
         return
-    held = json.loads(path.read_text(encoding="utf-8"))
+    held = _without_token(json.loads(path.read_text(encoding="utf-8")))
     if different := _difference(held, settings):
         place, was, now = different
         raise UserError(
@@ -49,6 +49,18 @@ def check_settings(output_dir: Path, settings: dict[str, Any]) -> None:
             f"now {_shown(now)}): choose another folder"
         )
     write_atomically(path, json.dumps(_joined(held, settings), indent=1))
+
+
+def _token_of(flags: dict[str, Any]) -> dict[str, Any]:
+    """The entry of `flags` that is --hub_token, however it is written."""
+    return {name: value for name, value in flags.items() if name.replace("-", "_") == "hub_token"}
+
+
+def _without_token(settings: Any) -> Any:
+    """`settings` but for each --hub_token in it: a grid's folder is passed on, and the token may write."""
+    if not isinstance(settings, dict):
+        return settings
+    return {name: _without_token(value) for name, value in settings.items() if name not in _token_of(settings)}
 
 
 GROWING = ("models", "runs", "trainings", "columns", "training")  # tables of a grid that may get entries, or lack some
@@ -90,9 +102,12 @@ def run_plan(plan: Plan, output_dir: Path, launcher: list[str]) -> list[str]:
             print(f"[{number}/{len(missing)}] {step.title}", file=sys.stderr)
             started = time.time()
             log = output_dir / "logs" / (str(step.folder.relative_to(output_dir)).replace(os.sep, "_") + ".log")
-            entry_point, *flags = step.arguments(_this_time(step))
+            token = _token_of(step.flags)
+            entry_point, *flags = step.arguments({**_this_time(step), **dict.fromkeys(token)})
             words = [*launcher, str(ROOT / entry_point), *flags]  # whatever folder the user is in
-            code = _run(words, log, lock)
+            # In the environment the token shows neither in done.json nor in a traceback in the log.
+            secret = {"HF_TOKEN": str(*token.values())} if token else {}
+            code = _run(words, log, lock, {**os.environ, **secret})
             if code != 0:
                 troubles.append(f"{step.title}: ended with status {code}, see {log}")
                 continue
@@ -134,13 +149,18 @@ def _alone(output_dir: Path) -> Iterator[int]:
         os.close(handle)
 
 
-def _run(words: list[str], log: Path, lock: int) -> int:
+def _run(words: list[str], log: Path, lock: int, environment: dict[str, str]) -> int:
     """Run one command to its end, its output on the terminal and in `log`; ends it when this process is told to end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # Its own session, so that the launcher's children can be ended together with it.
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(lock,), start_new_session=True
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(lock,),
+        start_new_session=True,
+        env=environment,
     )
     try:
         assert process.stdout is not None

@@ -39,6 +39,7 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     """Score, train, score, save, push; returns {"before": metrics, "after": metrics} as far as they were asked for."""
     from transformers import set_seed
 
+    from training.card import claim_push
     from training.mlm import Masker
     from training.mlm_trainer import MlmTrainer, freeze_global_projections
     from training.pretrain_model import load_model, load_tokenizer
@@ -48,12 +49,12 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     arguments.check(training_args)
+    push = claim_push(training_args)
     sources = open_text(arguments, training_args)
     tokenizer = load_tokenizer(arguments)
     masker = Masker(tokenizer, training_args.seed, arguments.mlm_probability)
     this_run = identity(training_args, entry_point="pretrain", **asdict(arguments))
     checkpoint = prepare_output_dir(training_args, this_run, arguments.overwrite_output_dir)
-    push, training_args.push_to_hub = training_args.push_to_hub, False  # one commit at the end instead
     training_args.remove_unused_columns = False
 
     train_text, eval_text = pack_text(arguments, training_args, tokenizer, *sources)

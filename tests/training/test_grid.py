@@ -209,6 +209,20 @@ class TestRunning:
         log = tmp_path / "grid" / "logs" / "squad-512_xlm-r_seed-1.log"
         assert log.read_text().startswith("working on")
 
+    def test_a_token_reaches_the_step_and_no_file(self, stand_in, tmp_path) -> None:
+        launcher, _ = stand_in
+        grid = tmp_path / "grid"
+        flags = parse_flags("--push_to_hub --hub-token hf_secret", "--finetune_flags")
+        check_settings(grid, {"finetune_flags": flags})
+        check_settings(grid, {"finetune_flags": {**flags, "hub-token": "hf_another"}})  # who pushes decides no number
+        plan = thesis(grid, models=["XLM-R=org/x"], columns=["squad"], seeds=[1], finetune_flags=flags)
+        Path(launcher[1]).write_text(STAND_IN + 'print("token", os.environ.get("HF_TOKEN") == "hf_secret")\n')
+        assert run_plan(plan, grid, launcher) == []
+        assert "token True" in (grid / "logs" / "squad-512_xlm-r_seed-1.log").read_text()
+        files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "stand_in.py"]
+        assert {"grid.json", "done.json", "calls"} <= {path.name for path in files}
+        assert not [path for path in files if b"hf_" in path.read_bytes()]
+
     def test_a_failure_stops_only_what_needs_it(self, stand_in, tmp_path, monkeypatch) -> None:
         launcher, calls = stand_in
         plan = thesis(tmp_path / "grid", **self.WANT)
