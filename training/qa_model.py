@@ -57,7 +57,12 @@ def load_qa_model(
         if dropout is not None:
             config.update({name: dropout for name in _DROPOUTS if hasattr(config, name)})
         model, info = AutoModelForQuestionAnswering.from_pretrained(
-            source, revision=revision, config=config, output_loading_info=True, trust_remote_code=False
+            source,
+            revision=revision,
+            config=config,
+            dtype=torch.float32,  # as stored, half precision would lose most of Adam's small steps
+            output_loading_info=True,
+            trust_remote_code=False,
         )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, SafetensorError) as error:

@@ -42,6 +42,14 @@ def test_every_architecture_answers_within_its_positions(checkpoint):
         assert row["context"][best.start : best.end] == best.text
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_checkpoint_in_half_precision_is_trained_in_float32(tmp_path, dtype):
+    qa_tiny.model("bert", 300).to(dtype).save_pretrained(tmp_path)
+    qa_tiny.tokenizer().save_pretrained(tmp_path)
+    model, _ = load_qa_model(str(tmp_path), fresh_head=True)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
 def test_batch_size_changes_no_answer(checkpoint):
     model, tokenizer = load_qa_model(str(checkpoint))
     one, many = (
