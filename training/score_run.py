@@ -151,10 +151,11 @@ def _open(output_dir: Path, args: argparse.Namespace, processes: int) -> dict[st
     path = output_dir / SCORES
     if path.is_file():
         held = _read(path)
-        if not args.overwrite_output_dir and held["languages"]:  # without any, it is the start of a run that failed
+        # Of another run, a start without any language is in nobody's way.
+        if not args.overwrite_output_dir and (held["languages"] or held["run"] == this_run):
             _check_same_run(this_run, held["run"], output_dir)
             return held
-        _remove(output_dir, held["languages"])
+        _remove(output_dir)
     check_output_dir(output_dir, replace_flag=None)
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     start = {"command": command, "processes": processes, "run": this_run, "languages": {}}
@@ -162,18 +163,18 @@ def _open(output_dir: Path, args: argparse.Namespace, processes: int) -> dict[st
     return start
 
 
-def _remove(output_dir: Path, languages: dict[str, Any]) -> None:
+def _remove(output_dir: Path) -> None:
     """Remove what an earlier run wrote; a UserError, and nothing removed, when something else is there too."""
     ours = [output_dir / name for name in WRITTEN]
-    ours += [output_dir / language / name for language in languages for name in ANSWERS]
+    # Of any language: a run that was killed has left answers that its scores.json does not know of.
+    ours += [path for name in ANSWERS for path in output_dir.glob(f"*/{name}")]
     others = sorted(path for path in output_dir.rglob("*") if path.is_file() and path not in ours)
     if others:
         raise UserError(f"--output_dir {str(output_dir)!r} also holds {others[0].name!r}: choose another folder")
     for path in ours:
         path.unlink(missing_ok=True)
-    for language in languages:
-        if (output_dir / language).is_dir():
-            (output_dir / language).rmdir()
+    for folder in {path.parent for path in ours} - {output_dir}:
+        folder.rmdir()
 
 
 def _read(path: Path) -> dict[str, Any]:

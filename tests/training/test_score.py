@@ -132,6 +132,27 @@ def test_a_run_that_was_cut_short_goes_on(model, corpus, tmp_path, monkeypatch):
             assert (tmp_path / "out" / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
 
 
+def test_a_kill_between_a_language_s_answers_and_its_scores(model, corpus, tmp_path, monkeypatch):
+    real = score_run.write_atomically
+
+    def write(target, content):
+        if '"de"' in content:
+            raise KeyboardInterrupt
+        return real(target, content)
+
+    monkeypatch.setattr(score_run, "write_atomically", write)
+    for output_dir in (tmp_path / "on", tmp_path / "anew"):
+        with pytest.raises(KeyboardInterrupt):
+            scored(model, output_dir, data_files=corpus)
+        assert (output_dir / "de" / "predictions.json").is_file()
+        assert json.loads((output_dir / "scores.json").read_text())["languages"] == {}
+    monkeypatch.undo()
+    assert set(scored(model, tmp_path / "on", data_files=corpus)["languages"]) == {"de", "en", "zh"}
+    files = corpus.replace("*", "en")
+    assert set(scored(model, tmp_path / "anew", data_files=files)["languages"]) == {"en"}
+    assert not (tmp_path / "anew" / "de").exists()
+
+
 def test_two_processes_give_the_same(model, corpus, tmp_path):
     more = {"data_files": corpus}
     one = scored(model, tmp_path / "one", **more)
