@@ -226,10 +226,12 @@ def _null_threshold(args: argparse.Namespace) -> float:
         return args.null_threshold
     name, revision = (args.adapter, None) if args.adapter else (args.model_name_or_path, args.revision)
     tuned = beside_model(name, "eval_results.json", revision)
-    if tuned is None:
+    # An evaluation in several languages, or without unanswerable questions, leaves the file but tunes none.
+    threshold = json.loads(tuned.read_text(encoding="utf-8")).get("null_threshold") if tuned else None
+    if threshold is None:
         print("note: no tuned null threshold beside the model, 0 is taken: give --null_threshold", file=sys.stderr)
         return 0.0
-    return float(json.loads(tuned.read_text(encoding="utf-8")).get("null_threshold", 0.0))
+    return float(threshold)
 
 
 def language_table(scores: dict[str, Any]) -> tuple[list[str], list[list[tables.Cell]]]:

@@ -251,7 +251,7 @@ class TestOtherMetrics:
         assert never["best_f1"] == always["best_f1"] >= max(never["f1"], always["f1"])
         assert set(json.loads((tmp_path / "always" / "predictions.json").read_text()).values()) == {""}
 
-    def test_threshold_tuned_by_finetune(self, model, tmp_path):
+    def test_threshold_tuned_by_finetune(self, model, tmp_path, capsys):
         tree = qa_tiny.articles(1)
         tree["data"][0]["paragraphs"][0]["qas"][0]["answers"] = []
         (tmp_path / "dev.json").write_text(json.dumps(tree))
@@ -261,6 +261,11 @@ class TestOtherMetrics:
         (tmp_path / "model" / "eval_results.json").write_text('{"null_threshold": -1000000.0}')
         result = scored(tmp_path / "model", tmp_path / "out", data_files=tmp_path / "dev.json")["languages"]["en"]
         assert (result["null_threshold"], result["NoAns_f1"]) == (-1e6, 100)
+        assert "no tuned null threshold" not in capsys.readouterr().err
+        (tmp_path / "model" / "eval_results.json").write_text('{"f1": 80.0, "f1_de": 80.0, "f1_en": 80.0}')
+        result = scored(tmp_path / "model", tmp_path / "none", data_files=tmp_path / "dev.json")["languages"]["en"]
+        assert result["null_threshold"] == 0
+        assert "no tuned null threshold beside the model, 0 is taken" in capsys.readouterr().err
 
     def test_mlqa(self, model, shared_data, tmp_path):
         result = scored(
