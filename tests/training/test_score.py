@@ -238,6 +238,14 @@ class TestOtherMetrics:
         )
         assert predictions["tc_40"] == n_best[best]["n_best"][0]["text"]
 
+    def test_a_sample_of_trivia_qa_is_of_questions_with_all_their_documents(self):
+        from datasets import Dataset
+
+        rows = Dataset.from_dict({"id": list("abcdefg"), "question_id": ["1", "1", "1", "2", "3", "3", "4"]})
+        assert score_run._sample(rows, 2)["id"] == ["a", "b", "c", "e", "f"]
+        assert score_run._sample(rows, 4)["id"] == score_run._sample(rows, None)["id"] == list("abcdefg")
+        assert score_run._sample(rows.remove_columns("question_id"), 2)["id"] == ["a", "d"]
+
     def test_unanswerable_questions(self, model, tmp_path):
         tree = qa_tiny.articles(2)
         for article in tree["data"]:
