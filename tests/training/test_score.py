@@ -210,7 +210,10 @@ class TestFolders:
             scored(model, tmp_path / "out", data_files=corpus, n_best=3, overwrite_output_dir=True)
         assert (tmp_path / "out" / "scores.json").is_file() and (tmp_path / "out" / "notes.txt").is_file()
         (tmp_path / "out" / "notes.txt").unlink()
-        assert len(scored(model, tmp_path / "out", data_files=corpus, n_best=3, overwrite_output_dir=True)) > 3
+        anew = scored(model, tmp_path / "out", data_files=corpus, n_best=3, overwrite_output_dir=True)
+        assert anew["run"]["n_best"] == 3 and list(anew["languages"]) == ["de", "en", "zh"]
+        n_best = json.loads((tmp_path / "out" / "de" / "nbest.json").read_text())
+        assert max(len(found["n_best"]) for found in n_best.values()) == 3
 
     def test_what_is_not_ours_is_never_removed(self, model, corpus, tmp_path):
         (tmp_path / "mine.txt").write_text("precious")
