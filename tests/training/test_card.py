@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from training import card
+from hub_datasets.cli import explain
+from training import card, finetune
 from training.finetune_arguments import FinetuneArguments
 
 
@@ -37,3 +38,38 @@ def test_the_token_is_found_by_the_client_and_kept_in_no_training_arguments(monk
     training_args = SimpleNamespace(hub_token="hf_secret", push_to_hub=False)
     assert card.claim_push(training_args) is False
     assert training_args.hub_token is None and card.os.environ["HF_TOKEN"] == "hf_secret"
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"hub_model_id": "a/b/c"}, "--hub_model_id 'a/b/c' is not a Hub id: give org/name"),
+        ({"output_dir": "runs/my run"}, "--hub_model_id 'my run' is not a Hub id"),
+        ({}, "no login was found: run `hf auth login`, or set HF_TOKEN"),
+    ],
+)
+def test_a_push_that_cannot_be_is_refused_before_anything_is_loaded(monkeypatch, tmp_path, changed, sentence):
+    monkeypatch.setattr("huggingface_hub.utils._headers.get_token", lambda: None)
+    flags = {
+        "output_dir": tmp_path / "out",
+        "model_name_or_path": tmp_path / "nowhere",
+        "dataset": "nowhere",
+        **changed,
+    }
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    monkeypatch.setattr("sys.argv", ["finetune.py", "--do_train", "--push_to_hub", *words])
+    with pytest.raises(Exception) as error:  # a missing login is the Hub client's own
+        finetune.main()
+    assert sentence in str(explain(error.value))
+
+
+def test_a_push_goes_to_the_branch_that_is_named(loopback_hub, tmp_path, monkeypatch):
+    loopback_hub.here(monkeypatch)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}")
+    training_args = SimpleNamespace(
+        output_dir=tmp_path / "out", hub_model_id="org/tiny", hub_private_repo=None, hub_revision="dev"
+    )
+    card.publish(training_args, "a trial")
+    assert "config.json" in loopback_hub.files("model", "org/tiny", "dev")
+    assert "config.json" not in loopback_hub.files("model", "org/tiny")
