@@ -12,6 +12,7 @@ from .features import Windower
 from .finetune_arguments import FinetuneArguments
 from .long_examples import Mixture, mix_lengths
 from .qa_data import evenly, load_qa
+from .qa_sources import is_long
 from .train_features import train_features
 
 logger = logging.getLogger(__name__)
@@ -23,9 +24,11 @@ def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, An
     evaluates = training_args.do_eval or training_args.eval_strategy != "no"
     own_evaluation = arguments.eval_dataset is not None or arguments.eval_data_files is not None
     holds_out = arguments.held_out_articles > 0
-    if holds_out and (arguments.nr_concats or 1) > 1 and not arguments.within_articles:
+    joins = is_long(arguments.dataset) if arguments.nr_concats is None else arguments.nr_concats > 1
+    if holds_out and joins and not arguments.within_articles:
         raise UserError(
-            "--held_out_articles with --nr_concats above 1 needs --within_articles: else one block has both"
+            f"--held_out_articles {arguments.held_out_articles} with joined paragraphs (--nr_concats, by default 3 of "
+            "sq3 and xq3) needs --within_articles: else one block has both"
         )
     if training_args.do_train or (holds_out and evaluates and not own_evaluation):
         train = _load(arguments, "train", arguments.dataset, arguments.data_files, arguments.language)

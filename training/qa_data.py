@@ -25,8 +25,17 @@ import hub_datasets
 from hub_datasets.cli import UserError
 from hub_datasets.concat import ConcatOptions, Paragraph, Question, concatenate, mend_spans
 from training import normalise, trivia_qa
-from training.qa_hub import LONG_REPOSITORIES, check_columns, load_hub, load_published
-from training.qa_sources import LONG, SOURCES, canonical_name, check_split, fill, languages_of, local_file
+from training.qa_hub import check_columns, load_hub, load_published
+from training.qa_sources import (
+    LONG_REPOSITORIES,
+    SOURCES,
+    canonical_name,
+    check_split,
+    fill,
+    is_long,
+    languages_of,
+    local_file,
+)
 
 SAMPLE_HELD_OUT = 2  # the last articles of the sample are its validation split
 
@@ -68,7 +77,7 @@ def load_qa(
     if name.startswith("trivia_qa"):
         rows = _load_trivia_qa(name, split, data_files, data_dir, options)
     elif data_files is None and name.partition("/")[2] in LONG_REPOSITORIES:
-        rows = load_published(name, split, language, nr_concats, questions, options)
+        rows = load_published(name, split, language, options)
     else:
         rows = _dataset(_tables(name, split, data_files, data_dir, language, config, options))
     _check_answers(rows, dataset, split)
@@ -93,7 +102,7 @@ def metric_of(dataset: str, rows: Any) -> str:
 def _concat_options(
     name: str, nr_concats: int | None, questions: str | None, within_articles: bool, separator: str, on_bad_span: str
 ) -> ConcatOptions:
-    long = name in LONG
+    long = is_long(name)
     options = ConcatOptions(
         nr_concats=(3 if long else 1) if nr_concats is None else nr_concats,
         questions=("first" if long else "all") if questions is None else questions,

@@ -9,7 +9,6 @@ from hub_datasets.concat import ConcatOptions
 from training.qa_sources import Source
 
 COLUMNS = ("id", "context", "question", "answers")
-LONG_REPOSITORIES = ("squad_long", "xquad_long")  # what `hub_datasets.publish` publishes, in anybody's name
 
 
 def load_hub(hub_id: str, config: str | None, split: str, source: Source | None = None) -> Any:
@@ -30,16 +29,13 @@ def load_hub(hub_id: str, config: str | None, split: str, source: Source | None 
     return rows
 
 
-def load_published(
-    name: str, split: str, language: str | None, nr_concats: int | None, questions: str | None, options: ConcatOptions
-) -> Any:
+def load_published(name: str, split: str, language: str | None, options: ConcatOptions) -> Any:
     """SQ3 or XQ3 from a repository that `hub_datasets.publish` made: its own rules join the paragraphs."""
     import datasets
 
-    wanted = {**vars(options), "nr_concats": nr_concats or 3, "questions": questions or "first"}
     multilingual = name.endswith("xquad_long")
     configurations = (language or "en").split(",") if multilingual else [None]
-    parts = [hub_datasets.load_dataset(name, each, split=split, **wanted) for each in configurations]
+    parts = [hub_datasets.load_dataset(name, each, split=split, **vars(options)) for each in configurations]
     rows = datasets.concatenate_datasets(parts)
     return rows if multilingual else rows.add_column("language", [language or "en"] * len(rows))
 

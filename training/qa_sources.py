@@ -89,11 +89,18 @@ SOURCES = {
 }
 ALIASES = {"squad_long": "sq3", "xquad_long": "xq3", "triviaqa": "trivia_qa"}
 LONG = {"sq3", "xq3"}
+LONG_REPOSITORIES = ("squad_long", "xquad_long")  # what `hub_datasets.publish` publishes, in anybody's name
 
 
 def canonical_name(dataset: str) -> str:
     """The name that SOURCES has for `dataset`; a Hub id or a path comes back as it is."""
     return ALIASES.get(dataset, dataset)
+
+
+def is_long(dataset: str) -> bool:
+    """Whether `dataset` is SQ3 or XQ3, from its sources or published: it joins 3 paragraphs unless told otherwise."""
+    name = canonical_name(dataset)
+    return name in LONG or name.partition("/")[2] in LONG_REPOSITORIES
 
 
 def check_split(dataset: str, source: Source, split: str) -> None:
