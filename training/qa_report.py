@@ -15,10 +15,15 @@ from .trivia_qa import best_documents
 
 
 def best_null_threshold(rows: Any, answers: Mapping[str, Answers]) -> float:
-    """The null margin above which "no answer" gives the best F1 on `rows` (SQuAD 2.0's official sweep)."""
+    """The null margin above which "no answer" gives the best F1 on `rows` (SQuAD 2.0's official sweep).
+
+    Where answering nothing is best the script says 0, below every probability; a margin may be below 0 itself.
+    """
     texts = {key: found.text() for key, found in answers.items()}
     margins = {key: found.null_margin for key, found in answers.items()}
-    return score("squad_v2", rows, texts, na_probs=margins, na_prob_thresh=float("inf"))["best_f1_thresh"]
+    scores = score("squad_v2", rows, texts, na_probs=margins, na_prob_thresh=float("inf"))
+    nothing_answered = 100.0 * scores.get("NoAns_total", 0) / scores["total"]
+    return scores["best_f1_thresh"] if scores["best_f1"] > nothing_answered else min(margins.values()) - 1
 
 
 def score_answers(
@@ -38,12 +43,19 @@ def score_answers(
 
 
 def over_languages(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The scores of the only language; of several their mean, the sum of `total`, and each language's F1."""
+    """The scores of the only language; of several their means, the sum of `total`, and each language's F1.
+
+    The null threshold is a mean too, of the languages that have one: a checkpoint keeps one for all.
+    """
     if len(scores) == 1:
         return dict(*scores.values())
-    means = {name: fmean(each[name] for each in scores.values()) for name in ("exact_match", "f1")}
-    total = sum(each["total"] for each in scores.values())
-    return {**means, "total": total, **{f"f1_{language}": each["f1"] for language, each in scores.items()}}
+
+    def of(name: str) -> list[float]:
+        return [each[name] for each in scores.values() if name in each]
+
+    means = {name: fmean(of(name)) for name in ("exact_match", "f1", "null_threshold") if of(name)}
+    by_language = {f"f1_{language}": each["f1"] for language, each in scores.items()}
+    return {**means, "total": sum(of("total")), **by_language}
 
 
 def save_answers(folder: Path, answers: Mapping[str, Answers], texts: Mapping[str, str]) -> None:
