@@ -1,5 +1,6 @@
 """The flags of finetune.py beside those that pretrain.py has too."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ DEFAULTS = {
     "report_to": "none",
     "output_dir": "runs/finetune",
 }
+# What `qa_report.score_answers` gives, and so what can be the best; there is no loss of an evaluation.
+SCORES = r"(eval_)?((HasAns_|NoAns_)?(exact|f1)|exact_match|f1_.+)"
 
 
 @dataclass
@@ -127,8 +130,25 @@ class FinetuneArguments(SharedArguments):
             )
         if training_args.label_smoothing_factor:
             raise UserError("--label_smoothing_factor has no part in the loss over spans: leave it out")
-        if self.early_stopping_patience is not None and not training_args.metric_for_best_model:
+        self._check_best(training_args)
+
+    def _check_best(self, training_args: Any) -> None:
+        """Whatever compares evaluations needs some, and a score in which more is better."""
+        metric = training_args.metric_for_best_model
+        if metric is not None and not re.fullmatch(SCORES, metric):
             raise UserError(
-                "--early_stopping_patience needs to know what is better: give --metric_for_best_model f1, "
-                "--load_best_model_at_end and --eval_strategy"
+                f"--metric_for_best_model {metric!r} (where none is given, transformers takes 'loss') is no score of "
+                "an evaluation by answers: give f1 or exact_match"
+            )
+        compares = self.early_stopping_patience is not None and "--early_stopping_patience"
+        compares = compares or (training_args.save_strategy == "best" and "--save_strategy best")
+        if compares and (metric is None or training_args.eval_strategy == "no"):
+            raise UserError(
+                f"{compares} compares evaluations: give --metric_for_best_model f1 and --eval_strategy epoch or steps"
+            )
+        plateau = training_args.lr_scheduler_type == "reduce_lr_on_plateau"
+        if plateau and (training_args.lr_scheduler_kwargs or {}).get("mode") != "max":
+            raise UserError(
+                "--lr_scheduler_type reduce_lr_on_plateau takes less for better unless it is told otherwise: add "
+                """--lr_scheduler_kwargs '{"mode": "max"}'"""
             )

@@ -12,6 +12,9 @@ from training.finetune import main
 from . import qa_tiny
 
 SCRIPT = "training/finetune.py"
+STOPS = {"do_train": True, "early_stopping_patience": 2}
+COMPARES = {"do_train": True, "eval_strategy": "epoch"}
+PLATEAU = {**COMPARES, "lr_scheduler_type": "reduce_lr_on_plateau"}
 
 
 def flags(model, data, output_dir, **changed) -> list[str]:
@@ -151,6 +154,14 @@ def test_unanswerable_questions_get_a_tuned_threshold(material, tmp_path):
         ({"do_train": True, "dataset": "sq3", "held_out_articles": 1}, "needs --within_articles"),
         ({"do_train": True, "dataset": "org/squad_long", "held_out_articles": 1}, "needs --within_articles"),
         ({"do_train": True, "distil_length": 4096}, "--distil_length 4096 is above the 64 tokens"),
+        (STOPS, "--early_stopping_patience compares evaluations"),
+        ({**STOPS, "metric_for_best_model": "f1"}, "and --eval_strategy epoch or steps"),
+        ({**STOPS, "eval_strategy": "epoch"}, "give --metric_for_best_model f1"),
+        ({**COMPARES, "save_strategy": "best"}, "--save_strategy best compares evaluations"),
+        ({**COMPARES, "load_best_model_at_end": True}, "--metric_for_best_model 'loss'"),
+        ({**COMPARES, "lr_scheduler_type": "reduce_lr_on_plateau"}, "--metric_for_best_model 'loss'"),
+        ({**PLATEAU, "metric_for_best_model": "accuracy"}, "--metric_for_best_model 'accuracy'"),
+        ({**PLATEAU, "metric_for_best_model": "f1"}, """--lr_scheduler_kwargs '{"mode": "max"}'"""),
         ({"do_train": True, "lora_alpha": 8}, "--lora_alpha 8 is of a new adapter: give --lora_r too"),
         ({"do_train": True, "no_such_flag": 1}, "--no_such_flag"),
     ],
