@@ -1,6 +1,6 @@
 """Run what is missing of a plan, one step at a time; a kill costs at most the work since the last checkpoint.
 
-A step is done when its folder holds done.json, which is written last. A step that was cut short goes on from its
+A step is done when its folder holds done.json, the last file that is written. A step that was cut short goes on from its
 newest whole checkpoint (finetune.py, pretrain.py) or its first missing language (score.py).
 """
 
@@ -94,6 +94,9 @@ def run_plan(plan: Plan, output_dir: Path, launcher: list[str]) -> list[str]:
     print(f"{len(plan.steps) - len(missing)} of {len(plan.steps)} steps are done", file=sys.stderr)
     troubles = []
     with _alone(output_dir) as lock:
+        for step in plan.steps:
+            if step not in missing:
+                _forget_checkpoints(step)  # a kill may have come before it
         for number, step in enumerate(missing, start=1):
             lacking = [folder for folder in step.needs if not (folder / DONE).is_file()]
             if lacking:
@@ -111,11 +114,16 @@ def run_plan(plan: Plan, output_dir: Path, launcher: list[str]) -> list[str]:
             if code != 0:
                 troubles.append(f"{step.title}: ended with status {code}, see {log}")
                 continue
-            for checkpoint in step.folder.glob("checkpoint-*"):
-                shutil.rmtree(checkpoint)  # they were for resuming, and are three times as large as the model
             facts = {"command": words, "seconds": round(time.time() - started, 1), "finished": time.strftime("%F %T")}
             write_atomically(step.folder / DONE, json.dumps(facts, indent=1))
+            _forget_checkpoints(step)
     return troubles
+
+
+def _forget_checkpoints(step: Step) -> None:
+    """Delete what was for resuming, three times as large as the model; of a done step, lest one resume from a half."""
+    for checkpoint in step.folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
 
 
 def _this_time(step: Step) -> dict[str, Any]:

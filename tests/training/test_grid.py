@@ -267,6 +267,24 @@ class TestRunning:
         )
         assert not list(grid.glob("**/checkpoint-*"))  # nothing is left of what was only for resuming
 
+    def test_a_kill_while_checkpoints_are_deleted_leaves_a_step_that_is_done(self, stand_in, tmp_path, monkeypatch):
+        launcher, calls = stand_in
+        plan = thesis(tmp_path / "grid", models=["XLM-R=org/x"], columns=["squad"], seeds=[1])
+        mark = plan.steps[0].folder / "checkpoint-1" / "run.json"
+        mark.parent.mkdir(parents=True)
+        mark.write_text("{}")
+
+        def killed(folder):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("training.grid_run.shutil.rmtree", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run_plan(plan, tmp_path / "grid", launcher)
+        assert is_done(plan.steps[0]) and mark.is_file()
+        assert run_plan(plan, tmp_path / "grid", launcher) == []
+        assert len(calls()) == 2 and not mark.parent.exists()  # the score alone was still to be run
+
     def test_what_is_left_without_a_checkpoint_is_begun_anew(self, stand_in, tmp_path) -> None:
         launcher, calls = stand_in
         plan = thesis(tmp_path / "grid", models=["XLM-R=org/x"], columns=["squad"], seeds=[1])
