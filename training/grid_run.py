@@ -1,7 +1,7 @@
 """Run what is missing of a plan, one step at a time; a kill costs at most the work since the last checkpoint.
 
-A step is done when its folder holds done.json, the last file that is written. A step that was cut short goes on from its
-newest whole checkpoint (finetune.py, pretrain.py) or its first missing language (score.py).
+A step is done when its folder holds done.json, the last file that is written. A step that was cut short goes on from
+its newest whole checkpoint (finetune.py, pretrain.py) or its first missing language (score.py).
 """
 
 import contextlib

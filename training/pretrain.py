@@ -45,7 +45,7 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     from training.pretrain_model import load_model, load_tokenizer
     from training.pretrain_report import publish, report
     from training.pretrain_text import open_text, pack_text
-    from training.resume import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir
+    from training.resume import MarkCheckpoints, forget_run, identity, prepare_output_dir
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     arguments.check(training_args)
@@ -80,7 +80,7 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     )
     if training_args.do_train:
         if checkpoint is None:
-            forget_checkpoints(training_args)
+            forget_run(training_args)
         trainer.train(resume_from_checkpoint=checkpoint)
         trainer.save_model()
         trainer.save_state()

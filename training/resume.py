@@ -28,6 +28,14 @@ SAME_ARGUMENTS = ("seed", "data_seed", "per_device_train_batch_size", "gradient_
                   "weight_decay", "optim", "lr_scheduler_type", "warmup_steps", "max_grad_norm", "adam_beta1",
                   "adam_beta2", "adam_epsilon", "bf16", "fp16", "train_sampling_strategy")  # fmt: skip
 
+# What a run leaves at the top of its folder: of an earlier one an adapter would be loaded in the new model's place, a
+# threshold taken for its own, a tokenizer's file pushed. What lies deeper is neither loaded nor pushed, and stays.
+LEFT = ("config.json", "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json",
+        "adapter_config.json", "adapter_model.safetensors", "README.md", "tokenizer.json", "tokenizer_config.json",
+        "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "sentencepiece.bpe.model",
+        "spiece.model", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "training_args.bin",
+        "trainer_state.json", "all_results.json", "train_results.json", "eval_results.json", "predictions.json",
+        "nbest.json", "no_answer.json", "pretrain_results.json", "pretrain_losses.png")  # fmt: skip
 NO_MATTER = ("overwrite_output_dir", "logging_dir", "model_name", "num_proc")
 
 
@@ -51,17 +59,44 @@ def prepare_output_dir(training_args: TrainingArguments, run: dict[str, Any], ov
     if asked is None:
         if training_args.should_save:  # the others may look when it has begun to write
             check_output_dir(output_dir, overwrite)
+            if training_args.do_train:
+                _check_start_is_kept(output_dir, run["model_name_or_path"])
         return None
     checkpoint = _newest(output_dir) if asked.lower() in (LAST, "true") else Path(asked).expanduser()
     _check_same_run(checkpoint, run)
     return str(checkpoint)
 
 
-def forget_checkpoints(training_args: TrainingArguments) -> None:
-    """Delete what --overwrite_output_dir gives up: another run's checkpoints, once everything else is checked."""
+def forget_run(training_args: TrainingArguments) -> None:
+    """Delete what --overwrite_output_dir gives up: all that is another run's, once everything else is checked."""
     if training_args.should_save:
-        for _, checkpoint in _checkpoints(Path(str(training_args.output_dir))):
-            shutil.rmtree(checkpoint)
+        for path in _left(Path(str(training_args.output_dir))):
+            if path.is_dir():
+                _delete(path)
+            else:
+                path.unlink()
+
+
+def _left(output_dir: Path) -> list[Path]:
+    """What an earlier run has written into output_dir: checkpoints, and files of its own."""
+    checkpoints = [path for _, path in _checkpoints(output_dir)]
+    return checkpoints + [path for name in LEFT for path in output_dir.glob(name) if path.is_file()]
+
+
+def _check_start_is_kept(output_dir: Path, model: str) -> None:
+    """Refuse to start from what is about to be deleted: a run that is then cut short would leave neither."""
+    start = Path(model).expanduser().resolve()
+    if any(start in (path.resolve(), path.resolve().parent) for path in _left(output_dir)):
+        raise UserError(
+            f"--output_dir {str(output_dir)!r} holds --model_name_or_path {model!r}, which would be lost: choose "
+            "another folder"
+        )
+
+
+def _delete(checkpoint: Path) -> None:
+    """Its mark first: a kill must not leave the half of a checkpoint that is marked as whole."""
+    (checkpoint / MARK).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint)
 
 
 def _checkpoints(output_dir: Path) -> list[tuple[int, Path]]:
@@ -117,7 +152,7 @@ class MarkCheckpoints(TrainerCallback):
             best = state.best_model_checkpoint and Path(state.best_model_checkpoint).resolve()
             for _, old in _checkpoints(output_dir)[: -self.limit]:
                 if old.resolve() != best:
-                    shutil.rmtree(old)
+                    _delete(old)
 
 
 @contextmanager

@@ -1,0 +1,49 @@
+"""What a run finds in its folder: another run's leavings, and what it must not take from them."""
+
+import json
+import sys
+
+import pytest
+import transformers
+
+from hub_datasets.cli import UserError
+from training import finetune, resume
+from training.qa_model import beside_model, load_qa_model
+
+from . import qa_tiny
+from .test_finetune import flags
+
+
+def test_a_run_over_another_leaves_nothing_that_is_taken_for_its_own(tmp_path, monkeypatch):
+    output_dir = tmp_path / "out"
+    output_dir.mkdir()
+    (output_dir / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path / "gone")}))
+    others = ("adapter_model.safetensors", "eval_results.json", "nbest.json", "no_answer.json", "vocab.txt")
+    for name in (*others, "notes.txt", "mine.json", "checkpoint-5/run.json", "xquad/scores.json"):
+        (output_dir / name).parent.mkdir(exist_ok=True)
+        (output_dir / name).write_text("{}")
+    model, data = qa_tiny.checkpoint(tmp_path / "model", "bert"), qa_tiny.squad_file(tmp_path / "squad.json", 1)
+    more = {"do_train": True, "max_steps": 1, "save_strategy": "no", "use_cpu": True, "overwrite_output_dir": True}
+    monkeypatch.setattr(sys, "argv", ["finetune.py", *flags(model, data, output_dir, **more)])
+    finetune.main()
+    assert load_qa_model(str(output_dir))[0].config.model_type == "bert"
+    assert beside_model(str(output_dir), "eval_results.json") is None
+    assert {path.name for path in output_dir.iterdir()} == {
+        "README.md", "all_results.json", "config.json", "mine.json", "model.safetensors", "notes.txt",
+        "tokenizer.json", "tokenizer_config.json", "train_results.json", "trainer_state.json", "training_args.bin",
+        "xquad",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("start", "kept"), [("", False), ("checkpoint-5", False), ("converted", True)])
+def test_a_run_never_deletes_what_it_starts_from(tmp_path, start, kept):
+    for name in ("config.json", "checkpoint-5/config.json", "converted/config.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    args = transformers.TrainingArguments(output_dir=str(tmp_path), do_train=True, use_cpu=True)
+    run = {"model_name_or_path": str(tmp_path / start)}
+    if not kept:
+        with pytest.raises(UserError, match=r"holds --model_name_or_path .* which would be lost: choose another"):
+            resume.prepare_output_dir(args, run, overwrite=True)
+        args.do_train = False  # an evaluation deletes nothing
+    assert resume.prepare_output_dir(args, run, overwrite=True) is None
