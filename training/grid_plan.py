@@ -29,12 +29,15 @@ class Step:
     needs: tuple[Path, ...] = ()
 
     def arguments(self, more: Mapping[str, Any] | None = None) -> list[str]:
-        """The entry point and its flags as words; `more` is for this time only (resume, overwrite)."""
+        """The entry point and its flags as words; `more` is for this time only (resume, overwrite).
+
+        A flag that is on by default can be off: finetune.py and pretrain.py are told so. In score.py all are off.
+        """
         words = [self.entry_point]
         for name, value in {**self.flags, "output_dir": str(self.folder), **(more or {})}.items():
             if value is True:
                 words.append(f"--{name}")
-            elif value is not None and value is not False:
+            elif value is not None and not (value is False and self.entry_point == "training/score.py"):
                 words += [f"--{name}", str(value)]
         return words
 
@@ -251,7 +254,7 @@ def _columns(known: Mapping[str, Any], wanted: list[str] | None) -> dict[str, An
     chosen = []
     for word in wanted:
         exact = [label for label in known if slug(label) == slug(word)]
-        found = exact or [label for label, column in known.items() if slug(word) == column["score"]["dataset"]]
+        found = exact or [label for label, column in known.items() if slug(word) == slug(column["score"]["dataset"])]
         if not found:
             raise UserError(f"--dataset {word!r} is none of the grid's: {', '.join(known)}")
         chosen += found
@@ -265,9 +268,13 @@ def slug(label: str) -> str:
 
 def parse_flags(text: str, argument: str) -> Flags:
     """`--bf16 --max_steps 5` as {"bf16": True, "max_steps": "5"}."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:  # a quotation that is not closed
+        raise UserError(f"{argument} {text!r} cannot be split into words ({error}): close it") from error
     flags: Flags = {}
     name = None
-    for word in shlex.split(text):
+    for word in words:
         if word.startswith("--"):
             name, _, value = word[2:].partition("=")
             flags[name] = value or True

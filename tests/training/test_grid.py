@@ -146,14 +146,29 @@ class TestThesisGrid:
 
     def test_own_checkpoint_data_and_flags(self) -> None:
         want = {"models": ["XLM-Long=org/long"], "columns": ["XQ3 (4096)"], "seeds": [7]}
-        flags = {"finetune_flags": parse_flags("--bf16 --fp16 False", "x"), "score_flags": {"bf16": True}}
+        flags = {
+            "finetune_flags": parse_flags("--bf16 --fp16 False", "x"),
+            "score_flags": {"bf16": True, "do_lowercase": False},
+        }
         finetune, score = thesis(**want, **flags, data_dir="/data", max_train_samples=9).steps
         words = finetune.arguments()
         assert words[:3] == ["training/finetune.py", "--model_name_or_path", "org/long"]
-        assert "--fp16" not in words and "--bf16" in words and words[words.index("--data_dir") + 1] == "/data/squad"
+        assert words[words.index("--fp16") + 1] == "False" and "--bf16" in words
+        assert words[words.index("--data_dir") + 1] == "/data/squad"
         assert words[words.index("--max_train_samples") + 1] == "9" and words[words.index("--seed") + 1] == "7"
         words = score.arguments()
         assert words[words.index("--data_dir") + 1] == "/data/xquad" and words[words.index("--nr_concats") + 1] == "3"
+        assert "--bf16" in words and "--do_lowercase" not in words  # score.py's flags take no value
+
+    def test_a_data_set_by_its_own_name(self) -> None:
+        grid = copy.deepcopy(read_grid("thesis"))
+        grid["scoring"]["columns"]["MLQA"]["score"]["dataset"] = "trivia_qa"
+        plan = make_plan(grid, Path("x"), Narrowing(columns=["trivia_qa"], seeds=[1]))
+        assert {score.column for score in plan.scores} == {"MLQA"}
+
+    def test_a_quotation_that_is_not_closed(self) -> None:
+        with pytest.raises(UserError, match=r"--score_flags .* cannot be split into words"):
+            parse_flags("--dataset 'xquad", "--score_flags")
 
     @pytest.mark.parametrize(
         ("want", "sentence"),
