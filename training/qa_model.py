@@ -15,8 +15,6 @@ from hub_datasets.cli import UserError
 
 logger = logging.getLogger(__name__)
 
-# Families whose first position row in use is pad_token_id + 1 (fairseq's numbering).
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet"}
 # What the families call them: BERT and its kin, then ModernBERT, then DistilBERT.
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
              "attention_dropout", "embedding_dropout", "mlp_dropout", "dropout", "qa_dropout")  # fmt: skip
@@ -50,7 +48,8 @@ def load_qa_model(
 
     of_adapter = None  # the revision is of what `model_name_or_path` names
     if adapter is None and (base := _base_of_adapter(model_name_or_path, revision)) is not None:
-        model_name_or_path, adapter, revision, of_adapter = base, model_name_or_path, None, revision
+        adapter, of_adapter = model_name_or_path, revision
+        model_name_or_path, revision = base
     source = resolve(model_name_or_path)
     try:
         config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
@@ -104,11 +103,13 @@ def head_name(model: Any) -> str:
 
 
 def reads_at_most(model: Any) -> int:
-    """Tokens of the longest sequence that the position table of `model` holds."""
-    config = model.config
-    if config.model_type in _OFFSET_POSITIONS:
-        return int(config.max_position_embeddings - config.pad_token_id - 1)
-    return int(config.max_position_embeddings)
+    """Tokens of the longest sequence that the position table of `model` holds.
+
+    A table with a row for padding is numbered as in fairseq: what stands before that row and itself are not used.
+    """
+    tables = (m for name, m in model.named_modules() if name.endswith("embeddings.position_embeddings"))
+    padding = getattr(next(tables, None), "padding_idx", None)
+    return int(model.config.max_position_embeddings - (0 if padding is None else padding + 1))
 
 
 def check_max_length(model: Any, max_length: int | None, flag: str = "--max_length") -> int:
@@ -125,7 +126,7 @@ def check_max_length(model: Any, max_length: int | None, flag: str = "--max_leng
 def add_lora(model: Any, arguments: Any) -> Any:
     """Wrap `model` for LoRA on every linear map of its encoder, Longformer's global ones too; the head trains whole.
 
-    `arguments` has `model_name_or_path`, `lora_r`, `lora_alpha` and `lora_dropout`.
+    `arguments` has `model_name_or_path`, `revision`, `lora_r`, `lora_alpha` and `lora_dropout`.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -144,6 +145,7 @@ def add_lora(model: Any, arguments: Any) -> Any:
         target_modules=targets,
         modules_to_save=[head],
         base_model_name_or_path=arguments.model_name_or_path,
+        revision=arguments.revision,
     )
     with warnings.catch_warnings():
         # It puts the loaded path in the name's place; the name that was given means the same on any machine.
@@ -167,10 +169,13 @@ def beside_model(name: str, file: str, revision: str | None = None) -> Path | No
         return None
 
 
-def _base_of_adapter(name: str, revision: str | None) -> str | None:
-    """The base model that an adapter names, None where `name` is no adapter."""
+def _base_of_adapter(name: str, revision: str | None) -> tuple[str, str | None] | None:
+    """The base model that an adapter names, and its revision; None where `name` is no adapter."""
     path = beside_model(name, "adapter_config.json", revision)
-    return None if path is None else str(json.loads(path.read_text())["base_model_name_or_path"])
+    if path is None:
+        return None
+    config = json.loads(path.read_text())
+    return str(config["base_model_name_or_path"]), config.get("revision")
 
 
 def _trains(adapter: str, head: str, revision: str | None) -> bool:

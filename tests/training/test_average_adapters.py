@@ -22,7 +22,8 @@ def adapters(tmp_path_factory):
     base = qa_tiny.checkpoint(folder / "base")
     model, tokenizer = load_qa_model(str(base))
     batch = first_batch(model, tokenizer)
-    wrapped = add_lora(model, SimpleNamespace(model_name_or_path=str(base), lora_r=2, lora_alpha=4, lora_dropout=0.0))
+    lora = {"lora_r": 2, "lora_alpha": 4, "lora_dropout": 0.0}
+    wrapped = add_lora(model, SimpleNamespace(model_name_or_path=str(base), revision=None, **lora))
     torch.manual_seed(0)
     for name in ("first", "second"):
         with torch.no_grad():

@@ -22,7 +22,7 @@ XQUAD = {
 def test_packed_adapter_answers_alike_in_half_the_bytes(tmp_path):
     base = qa_tiny.checkpoint(tmp_path / "base")
     model, tokenizer = load_qa_model(str(base))
-    arguments = SimpleNamespace(model_name_or_path=str(base), lora_r=2, lora_alpha=4, lora_dropout=0.0)
+    arguments = SimpleNamespace(model_name_or_path=str(base), revision=None, lora_r=2, lora_alpha=4, lora_dropout=0.0)
     wrapped = add_lora(model, arguments)
     with torch.no_grad():
         for parameter in wrapped.parameters():

@@ -1,9 +1,11 @@
 """Any encoder as a QA model: heads, adapters, position tables, and what cannot be loaded."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from hub_datasets.cli import UserError
@@ -13,6 +15,7 @@ from training.qa_model import add_lora, check_max_length, load_qa_model, reads_a
 
 from . import qa_tiny
 
+LORA = {"lora_r": 2, "lora_alpha": None, "lora_dropout": 0.0}
 ARCHITECTURES = ["bert", "xlm-roberta", "longformer", "modernbert"]
 
 
@@ -62,7 +65,7 @@ def test_batch_size_changes_no_answer(checkpoint):
 
 def test_adapter_is_saved_small_and_merges_to_what_was_trained(checkpoint, tmp_path):
     model, tokenizer = load_qa_model(str(checkpoint))
-    arguments = SimpleNamespace(model_name_or_path=str(checkpoint), lora_r=2, lora_alpha=None, lora_dropout=0.0)
+    arguments = SimpleNamespace(model_name_or_path=str(checkpoint), revision=None, **LORA)
     wrapped = add_lora(model, arguments)
     with torch.no_grad():
         for name, parameter in wrapped.named_parameters():
@@ -83,9 +86,47 @@ def test_adapter_is_saved_small_and_merges_to_what_was_trained(checkpoint, tmp_p
             assert torch.allclose(getattr(outputs, name), getattr(expected, name), atol=1e-5)
 
 
+def test_an_adapter_keeps_the_revision_of_its_base(tmp_path, loopback_hub, monkeypatch):
+    """Two revisions of one base with other weights: the adapter is merged into the one it was trained on."""
+    loopback_hub.here(monkeypatch)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    api, base = loopback_hub.api(), qa_tiny.model("bert", 300)
+    api.create_repo("org/base")
+    api.create_branch("org/base", branch="v2")
+    qa_tiny.tokenizer().save_pretrained(tmp_path / "base")
+    for branch in ("main", "v2"):
+        base.save_pretrained(tmp_path / "base")
+        api.upload_folder(repo_id="org/base", folder_path=tmp_path / "base", revision=branch)
+        torch.nn.init.ones_(base.qa_outputs.bias)
+    model, tokenizer = load_qa_model("org/base", revision="v2")
+    add_lora(model, SimpleNamespace(model_name_or_path="org/base", revision="v2", **LORA)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    further, _ = load_qa_model(str(tmp_path), train_adapter=True)
+    further.save_pretrained(tmp_path / "further")
+    for folder in (tmp_path, tmp_path / "further"):
+        config = json.loads((folder / "adapter_config.json").read_text())
+        assert (config["base_model_name_or_path"], config["revision"]) == ("org/base", "v2")
+    monkeypatch.setattr("training.qa_model._with_adapter", lambda model, *_: model)
+    assert load_qa_model(str(tmp_path))[0].qa_outputs.bias.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("family", ["XLMRobertaXL", "Xmod", "Data2VecText", "RobertaPreLayerNorm", "MPNet", "Bert"])
+def test_the_longest_sequence_that_is_promised_is_read(family):
+    config = getattr(transformers, f"{family}Config")(
+        **qa_tiny.SIZES, vocab_size=300, max_position_embeddings=qa_tiny.POSITIONS + 2, default_language="en_XX"
+    )
+    model = getattr(transformers, f"{family}ForQuestionAnswering")(config).eval()
+    tokens = reads_at_most(model)
+    assert tokens == qa_tiny.POSITIONS + 2 * (family == "Bert")
+    ids = torch.full((1, tokens), 7)
+    assert model(input_ids=ids, attention_mask=torch.ones_like(ids)).start_logits.isfinite().all()
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=torch.full((1, tokens + 1), 7), attention_mask=torch.ones(1, tokens + 1))
+
+
 def test_longformer_adapter_reaches_the_global_projections(tmp_path):
     model, _ = load_qa_model(str(qa_tiny.checkpoint(tmp_path)))
-    arguments = SimpleNamespace(model_name_or_path="x", lora_r=2, lora_alpha=4, lora_dropout=0.0)
+    arguments = SimpleNamespace(model_name_or_path="x", revision=None, **LORA)
     trained = {name for name, p in add_lora(model, arguments).named_parameters() if p.requires_grad}
     for projection in ("query", "key_global", "value_global", "query_global", "intermediate.dense"):
         assert any(f".{projection}.lora_A" in name for name in trained), projection
