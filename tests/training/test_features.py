@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import transformers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,17 @@ def test_collate_gives_each_architecture_its_own_masks(architecture):
         assert batch["global_attention_mask"].sum(1).tolist() == [w.prefix_length for w in windows]
     if architecture == "bert":
         assert batch["token_type_ids"].sum(1).tolist() == [len(w) - w.prefix_length for w in windows]
+    assert model(**batch).start_logits.shape == batch["input_ids"].shape
+
+
+@pytest.mark.parametrize("family", ["Albert", "MegatronBert", "Nystromformer", "RemBert", "SqueezeBert"])
+def test_published_families_are_told_the_document_by_its_type(family):
+    sizes = {**qa_tiny.SIZES, "vocab_size": 300, "embedding_size": 32, "max_position_embeddings": 64}
+    model = getattr(transformers, f"{family}ForQuestionAnswering")(getattr(transformers, f"{family}Config")(**sizes))
+    windower = Windower(TOKENIZERS["bert"], 32, 4)
+    windows = list(windower.windows("over?", windower.document("river runs")))
+    batch = collate(windows, model.config, 1)
+    assert batch["token_type_ids"].sum().item() == len(windows[0]) - windows[0].prefix_length
     assert model(**batch).start_logits.shape == batch["input_ids"].shape
 
 
