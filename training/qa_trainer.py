@@ -134,7 +134,7 @@ class QATrainer(Trainer):
         self.answers, self.texts = {}, {}
         for language in dict.fromkeys(rows["language"]):
             part = rows.select([number for number, each in enumerate(rows["language"]) if each == language])
-            with self.compute_loss_context_manager():
+            with self.accelerator.autocast():  # the model's own is there only when it was trained before
                 self.answers[language] = predict(model, self.windower, part, **self.predict_options)
             found[language], self.texts[language] = self.score(part, self.answers[language], language)
         model.train(training)

@@ -3,8 +3,15 @@
 from collections import Counter
 
 import pytest
+import torch
+from accelerate.state import AcceleratorState
+from datasets import Dataset
+from transformers import TrainingArguments
 
-from training.qa_trainer import POOL, LengthMixedSampler
+from training.features import Windower
+from training.qa_trainer import POOL, LengthMixedSampler, QATrainer
+
+from . import qa_tiny
 
 
 @pytest.mark.parametrize(("windows", "size"), [(23, 24), (24, 24), (3, 16), (1000, 1004)])
@@ -30,3 +37,24 @@ def test_an_epoch_and_a_seed_have_an_order_of_their_own():
     sampler.set_epoch(1)
     assert first == again and first != list(sampler)
     assert first != list(LengthMixedSampler(list(range(40)), 40, batch_size=4, seed=1))
+
+
+def test_an_evaluation_without_training_is_in_the_precision_that_was_asked_for(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "training.qa_trainer.predict", lambda *_, **__: seen.append(torch.is_autocast_enabled("cpu")) or {}
+    )
+    tokenizer = qa_tiny.tokenizer()
+    for bf16 in (True, False):
+        AcceleratorState._reset_state(reset_partial_state=True)
+        trainer = QATrainer(
+            qa_tiny.model("bert", len(tokenizer)),
+            TrainingArguments(str(tmp_path), bf16=bf16, use_cpu=True, report_to="none"),
+            eval_dataset=Dataset.from_dict({"language": ["en"]}),
+            windower=Windower(tokenizer, 48, 8),
+            score=lambda *_: ({"f1": 1.0}, {}),
+            predict_options={},
+        )
+        trainer.evaluate()
+        assert seen.pop() is bf16
+    AcceleratorState._reset_state(reset_partial_state=True)
