@@ -87,7 +87,7 @@ def window_spans(
         spans: list[Span] = []
         if length:
             scores = start[:, None] + torch.cat([end, beyond]).unfold(0, max_answer_length, 1)
-            best = torch.topk(scores.flatten(), min(n_best, length))
+            best = torch.topk(scores.flatten(), min(n_best, scores.numel()))
             for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
                 if score > float("-inf"):
                     i, j = divmod(index, max_answer_length)
