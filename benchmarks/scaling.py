@@ -31,11 +31,11 @@ from training.cost_model import (
 DAY = 86_400
 UPDATES, SEQUENCES, LENGTH, WINDOW = 6000, 64, 4096, 512
 THESIS_DAYS = {"RoBERTa base": 5 + 13 / 24, "XLM-R base": 6 + 22 / 24}
-# Data sheets: dense bf16 FLOP/s, GB, NVLink bytes/s a direction, network bytes/s a GPU
+# Data sheets: dense bf16 FLOP/s, NVLink bytes/s a direction, network bytes/s a GPU
 # (200 Gbit/s a GPU for the A100 machines, 400 for the H100 ones).
 SHEETS = {
-    "A100 80 GB": (312e12, 80, 300e9, 25e9),
-    "H100 80 GB": (989e12, 80, 450e9, 50e9),
+    "A100 80 GB": (312e12, 300e9, 25e9),
+    "H100 80 GB": (989e12, 450e9, 50e9),
 }
 
 
@@ -68,7 +68,9 @@ def check(args: argparse.Namespace) -> None:
         "notebook": notebook_flops(model, length, WINDOW),
         "ours": training_flops(model, length, WINDOW, on_cpu=True),
     }
-    print("| way | GFLOP a step | seconds | GFLOP/s | peak MB measured | MB by the model |\n|---|---|---|---|---|---|")
+    print(
+        "| way | GFLOP a step | seconds | GFLOP/s | peak MiB measured | MiB by the model |\n|---|---|---|---|---|---|"
+    )
     states, kept = state_bytes(model), activation_bytes(model, length)
     logits = 4 * length * figures["vocab_size"]
     # The notebook's peak is in backward: log-softmax and two gradients; the logits themselves are gone by then.
@@ -94,13 +96,13 @@ def predict(args: argparse.Namespace) -> None:
         "\n| model | device | hours on 1 | on 8 | on 64 | tokens/s a GPU on 1 | on 64 |\n|---|---|---|---|---|---|---|"
     )
     for model in (ROBERTA_BASE, XLMR_BASE, XLMR_LARGE):
-        for name, (flops, memory, link, network) in SHEETS.items():
-            device = Device(name, flops * args.utilisation, memory, link, network)
+        for name, (flops, link, network) in SHEETS.items():
+            device = Device(name, flops * args.utilisation, link, network)
             seconds = {n: run_seconds(model, device, n, steps=UPDATES, sequences=SEQUENCES) for n in (1, 8, 64)}
             rate = {n: UPDATES * SEQUENCES * LENGTH / seconds[n] / n for n in seconds}
             hours = " | ".join(f"{seconds[n] / 3600:.2f}" for n in seconds)
             print(f"| {model.name} | {name} | {hours} | {rate[1]:,.0f} | {rate[64]:,.0f} |")
-    print("\n| model | states, GB | activations of a sequence, fp32 | bf16 | bf16, checkpointing | loss |")
+    print("\n| model | states, GiB | activations of a sequence, fp32 | bf16 | bf16, checkpointing | loss |")
     print("|---|---|---|---|---|---|")
     for model in (ROBERTA_BASE, XLMR_BASE, XLMR_LARGE):
         kept = [
@@ -109,9 +111,8 @@ def predict(args: argparse.Namespace) -> None:
         ]
         numbers = " | ".join(f"{size / 2**30:.1f}" for size in (state_bytes(model), *kept, head_bytes(model)))
         print(f"| {model.name} | {numbers} |")
-    print(
-        "\n| model | DDP on 8: sent an update, GB | FSDP on 8, 1 x 8: GB | states by FSDP on 8, GB |\n|---|---|---|---|"
-    )
+    print("\n| model | DDP on 8: sent an update, GiB | FSDP on 8, 1 x 8: GiB | states by FSDP on 8, GiB |")
+    print("|---|---|---|---|")
     for model in (XLMR_BASE, XLMR_LARGE):
         sent = ddp_bytes(model, 8), fsdp_bytes(model, 8, SEQUENCES // 8), state_bytes(model, 8)
         print(f"| {model.name} | " + " | ".join(f"{size / 2**30:.2f}" for size in sent) + " |")

@@ -43,7 +43,6 @@ class Device:
 
     name: str
     flops: float
-    memory_gb: float
     link: float = 0.0  # to its peers in the machine, bytes a second and direction
     network: float = 0.0  # of the machine to others, for each of its devices
 
