@@ -62,7 +62,10 @@ def score(
         own keys.
     """
     check_metric(metric, language)
-    questions = gold_answers(gold)
+    try:
+        questions = gold_answers(gold)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"the gold data has an entry of neither SQuAD's nor TriviaQA's format ({error!r})") from error
     if not questions:
         raise UserError("the gold data holds no question: nothing can be scored")
     if metric in ("squad_v2", "triviaqa"):
@@ -197,13 +200,22 @@ def best_threshold(
 
 def read_predictions(path: str) -> dict[str, str]:
     """Question id to answer, from a JSON object; a UserError for anything else."""
-    content = read_json(path, "--predictions_file")
+    return _read_by_id(path, "--predictions_file", str, "answer to", "a text")
+
+
+def _read_by_id(path: str, argument: str, kind: Any, of_question: str, what: str) -> dict[str, Any]:
+    content = read_json(path, argument)
     if not isinstance(content, dict):
-        raise UserError(f"--predictions_file {path!r} is no JSON object: give question ids and answer texts")
-    for identifier, text in content.items():
-        if not isinstance(text, str):
-            raise UserError(f"--predictions_file {path!r}: the answer to {identifier!r} is {text!r}, not a text")
+        raise UserError(f"{argument} {path!r} is no JSON object: give question ids and for each {what}")
+    for identifier, value in content.items():
+        if not isinstance(value, kind):
+            raise UserError(f"{argument} {path!r}: the {of_question} {identifier!r} is {_shown(value)}, not {what}")
     return content
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def main() -> None:
@@ -223,12 +235,15 @@ def main() -> None:
     args = parser.parse_args()
     if args.na_prob_file and args.metric != "squad_v2":
         raise UserError(f"--na_prob_file belongs to --metric squad_v2, not to {args.metric!r}")
+    na_probs = None
+    if args.na_prob_file:
+        na_probs = _read_by_id(args.na_prob_file, "--na_prob_file", int | float, "probability of", "a number")
     result = score(
         args.metric,
         read_json(args.dataset_file, "--dataset_file"),
         read_predictions(args.predictions_file),
         args.lang,
-        na_probs=read_json(args.na_prob_file, "--na_prob_file") if args.na_prob_file else None,
+        na_probs=na_probs,
         na_prob_thresh=args.na_prob_thresh,
     )
     print(json.dumps(result))

@@ -5,13 +5,14 @@ themselves, where somebody has them.
 """
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from hub_datasets.cli import UserError
-from training import normalise
+from training import metrics, normalise
 from training.gold import gold_answers
 from training.metrics import best_threshold, score
 
@@ -340,6 +341,13 @@ class TestCommand:
             ("{", squad_file(("q", ["x"])), ("--metric", "squad"), "predictions.json' is not JSON"),
             ([1], squad_file(("q", ["x"])), ("--metric", "squad"), "is no JSON object"),
             ({"q": 3}, squad_file(("q", ["x"])), ("--metric", "squad"), "the answer to 'q' is 3, not a text"),
+            ({"q": "x"}, ["q", "x"], ("--metric", "squad"), "neither SQuAD's nor TriviaQA's format"),
+            (
+                {"q": "x"},
+                {"Data": [{"QuestionId": "q", "Answer": {"Value": "x"}}], "Domain": "Wikipedia"},
+                ("--metric", "triviaqa"),
+                "KeyError('NormalizedAliases')",
+            ),
             ({}, {"data": []}, ("--metric", "squad"), "holds no question"),
             ({}, {"rows": []}, ("--metric", "squad"), "neither 'data'"),
             ({}, {"data": [{"paragraphs": [{}]}]}, ("--metric", "squad"), "an entry has no 'qas'"),
@@ -352,6 +360,19 @@ class TestCommand:
         assert (result.returncode, result.stdout) == (2, "")
         assert sentence in result.stderr
         assert result.stderr.startswith("error: ") and len(result.stderr.splitlines()) == 1
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [([0.5], "is no JSON object"), ({"q": {"null_score": 1.5}}, "the probability of 'q' is {'null_score': 1.5}")],
+    )
+    def test_probabilities_are_numbers(self, tmp_path, monkeypatch, content, sentence) -> None:
+        for name, data in (("gold", squad_file(("q", ["x"]))), ("predictions", {"q": "x"}), ("na", content)):
+            (tmp_path / name).write_text(json.dumps(data))
+        files = {"dataset_file": "gold", "predictions_file": "predictions", "na_prob_file": "na"}
+        words = [word for flag, name in files.items() for word in (f"--{flag}", str(tmp_path / name))]
+        monkeypatch.setattr("sys.argv", ["metrics", "--metric", "squad_v2", *words])
+        with pytest.raises(UserError, match=re.escape(sentence)):
+            metrics.main()
 
     def test_missing_file(self, tmp_path) -> None:
         command = [sys.executable, "-m", "training.metrics", "--metric", "squad", "--dataset_file", "nowhere.json"]
