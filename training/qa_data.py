@@ -27,6 +27,7 @@ from hub_datasets.concat import ConcatOptions, Paragraph, Question, concatenate,
 from training import normalise, trivia_qa
 from training.qa_hub import check_columns, load_hub, load_published
 from training.qa_sources import (
+    LANGUAGES,
     LONG_REPOSITORIES,
     SOURCES,
     canonical_name,
@@ -305,9 +306,10 @@ def _paths(data_files: str | Sequence[str] | Mapping[str, Any], split: str) -> l
 
 
 def _language_in_name(path: Path) -> str:
-    """`de` for `xquad.de.json` and `test-context-de-question-en.json`, else `en`."""
+    """`de` for `xquad.de.json` and `test-context-de-question-en.json`, else `en`, for `my_qa.json` too."""
     match = re.search(r"context-([a-z]{2})-question|[._-]([a-z]{2})$", path.stem)
-    return next(filter(None, match.groups()), "en") if match else "en"
+    code = match[1] or match[2] if match else "en"
+    return code if code in LANGUAGES.split() else "en"
 
 
 def _check_answers(rows: Any, dataset: str, split: str) -> None:
