@@ -147,10 +147,10 @@ def _tables(
                 yield from _long_tables(_read_file(path), str(path), code, options)
             else:
                 hub_rows = load_hub(str(source.hub_id), fill(source.config or "", "", code) or None, split, source)
-                yield from _long_tables(_paragraphs(hub_rows), str(source.hub_id), code, options)
+                yield from _long_tables(_paragraphs(hub_rows, str(source.hub_id)), str(source.hub_id), code, options)
     elif "/" in name:
         hub_rows = load_hub(name, config, split)
-        yield from _long_tables(_paragraphs(hub_rows), name, language or "en", options)
+        yield from _long_tables(_paragraphs(hub_rows, name), name, language or "en", options)
     else:
         raise UserError(
             f"--dataset {name!r} is no data set of ours ({', '.join(SOURCES)}), no file and no Hub id (owner/name)"
@@ -173,7 +173,7 @@ def _read_file(path: Path) -> list[Paragraph]:
     from hub_datasets.squad_format import read_paragraphs
 
     if path.suffix in (".jsonl", ".parquet"):
-        return _paragraphs(_load_rows(path))
+        return _paragraphs(_load_rows(path), str(path))
     try:
         return read_paragraphs(path.read_bytes(), str(path))
     except ValueError as error:
@@ -192,20 +192,22 @@ def _load_rows(path: Path) -> Any:
             f"{str(path)!r} cannot be read as {path.suffix[1:]}: is it cut off, or another format?"
         ) from error
     check_columns(rows.column_names, str(path))
-    wrong = [number for number, answers in enumerate(rows["answers"]) if not isinstance(answers, Mapping)]
-    if wrong:
-        raise UserError(f"{str(path)!r}, row {wrong[0]}: answers is no object with the lists text and answer_start")
     return rows
 
 
-def _paragraphs(rows: Iterable[Mapping[str, Any]]) -> list[Paragraph]:
+def _paragraphs(rows: Iterable[Mapping[str, Any]], source: str) -> list[Paragraph]:
     """Flat rows as paragraphs of one question each; `concatenate` joins neighbours with the same context."""
     paragraphs: list[Paragraph] = []
-    for row in rows:
+    for number, row in enumerate(rows):
         title = row.get("title") or ""
         article = 0 if not paragraphs else paragraphs[-1].article + (title != paragraphs[-1].title)
-        answers = row["answers"]
-        question = Question(str(row["id"]), row["question"], list(answers["text"]), list(answers["answer_start"]))
+        answers = row["answers"] if isinstance(row["answers"], Mapping) else {}
+        texts, starts = answers.get("text"), answers.get("answer_start")
+        if not (isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts)):
+            raise UserError(
+                f"{source!r}, row {number}: answers is no object with the lists text and answer_start, of one length"
+            )
+        question = Question(str(row["id"]), row["question"], texts, starts)
         paragraphs.append(Paragraph(article, title, row["context"], [question]))
     return paragraphs
 
@@ -233,20 +235,24 @@ def _load_trivia_qa(name: str, split: str, data_files: Any, data_dir: str | None
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     # Documents of 77,000 questions do not fit in memory: the generator writes them to the cache of `datasets`, which
     # keys them by these arguments; `rules` makes rows of an older version of this code unknown.
-    return datasets.Dataset.from_generator(
-        _trivia_qa_rows,
-        features=_features(question_id=True),
-        gen_kwargs={
-            "stamps": stamps,
-            "evidence": evidence,
-            "hub_rows": hub_rows,
-            "domain": name,
-            "train": split == "train",
-            "rules": hashlib.sha256(
-                b"".join(Path(str(m.__file__)).read_bytes() for m in (trivia_qa, normalise))
-            ).hexdigest(),
-        },
-    )
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (trivia_qa, normalise))
+    given = {
+        "stamps": stamps,
+        "evidence": evidence,
+        "hub_rows": hub_rows,
+        "domain": name,
+        "train": split == "train",
+        "rules": hashlib.sha256(code).hexdigest(),
+    }
+    try:
+        return datasets.Dataset.from_generator(_trivia_qa_rows, features=_features(question_id=True), gen_kwargs=given)
+    except datasets.exceptions.DatasetGenerationError as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, KeyError):
+            raise UserError(f"{name} is not in TriviaQA's format: an entry has no {cause}") from error
+        raise
 
 
 def _trivia_qa_rows(

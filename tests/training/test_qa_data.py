@@ -223,6 +223,28 @@ class TestBadInput:
         (tmp_path / "rows.jsonl").write_text('{"id": "1", "text": "c", "question": "?", "answers": null}\n')
         with pytest.raises(UserError, match=r"rows\.jsonl' has no column 'context'"):
             load_qa("file", "train", data_files=str(tmp_path / "rows.jsonl"))
+    @pytest.mark.parametrize(
+        "answers", [[{"text": "c", "answer_start": 0}], {"text": ["c"]}, {"text": ["c"], "answer_start": []}, None]
+    )
+    def test_answers_of_another_shape(self, tmp_path: Path, monkeypatch, answers) -> None:
+        row = {"id": "1", "context": "c", "question": "?", "answers": answers}
+        rows = Dataset.from_list([row])
+        monkeypatch.setattr("training.qa_data.load_hub", lambda *_: rows)
+        (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+        for dataset, files in (("org/x", None), ("file", str(tmp_path / "rows.jsonl"))):
+            with pytest.raises(UserError, match="row 0: answers is no object with the lists text and answer_start"):
+                load_qa(dataset, "train", data_files=files)
+
+    def test_trivia_qa_without_aliases_or_documents(self, tmp_path: Path) -> None:
+        (tmp_path / "evidence" / "wikipedia").mkdir(parents=True)
+        datum = {"QuestionId": "q", "Question": "?", "Answer": {"Value": "x"}, "EntityPages": [{"Filename": "a.txt"}]}
+        (tmp_path / "wikipedia-dev.json").write_text(json.dumps({"Domain": "Wikipedia", "Data": [datum]}))
+        with pytest.raises(UserError, match=r"a\.txt' is missing: unpack the evidence folder"):
+            load_qa("trivia_qa", "validation", data_dir=str(tmp_path))
+        (tmp_path / "evidence" / "wikipedia" / "a.txt").write_text("x")
+        with pytest.raises(UserError, match="an entry has no 'NormalizedAliases'"):
+            load_qa("trivia_qa", "validation", data_dir=str(tmp_path))
+
 
     def test_missing_language_file(self, shared_data: Path) -> None:
         with pytest.raises(UserError, match=r"has no dev-context-de-question-en\.json"):
