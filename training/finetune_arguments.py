@@ -9,6 +9,7 @@ from hub_datasets.concat import ON_BAD_SPAN
 
 from .arguments import SharedArguments
 from .length_distillation import PARTS
+from .qa_sources import check_data_dir
 
 EXAMPLE = """  accelerate launch training/finetune.py --model_name_or_path embedded-long --dataset sample \\
       --language all --lora_r 16 --do_train --do_eval --max_steps 20 --output_dir runs/sample"""
@@ -114,6 +115,11 @@ class FinetuneArguments(SharedArguments):
     )
     lora_dropout: float = field(default=0.0, metadata={"help": "Dropout before LoRA's matrices."})
 
+    @property
+    def own_evaluation(self) -> bool:
+        """Whether other data than --dataset's is named for the evaluation."""
+        return self.eval_dataset is not None or self.eval_data_files is not None
+
     def check(self, training_args: Any) -> None:
         """Refuse what would fail, or do nothing, after the training."""
         lowest = {"n_best": 1, "max_answer_length": 1, "max_train_samples": 1, "max_eval_samples": 1, "negatives": 0,
@@ -122,11 +128,18 @@ class FinetuneArguments(SharedArguments):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"--{name} {value} is below {least}: give a whole number from {least} up")
-        if not self.lora_r and (self.lora_alpha is not None or self.lora_dropout):
-            name = "lora_dropout" if self.lora_alpha is None else "lora_alpha"
+        parts = {"lora_alpha": "lora_r", "lora_dropout": "lora_r",
+                 "distil_part": "distil_length", "distil_weight": "distil_length"}  # fmt: skip
+        wholes = {"lora_r": "a new adapter", "distil_length": "the distillation"}
+        for name, whole in parts.items():
+            if getattr(self, name) != getattr(type(self), name) and not getattr(self, whole):
+                raise UserError(f"--{name} {getattr(self, name)} is of {wholes[whole]}: give --{whole} too")
+        evaluated = [(self.eval_dataset or self.dataset, self.eval_data_files)] if self.own_evaluation else []
+        check_data_dir(self.data_dir, (self.dataset, self.data_files), *evaluated)
+        if self.held_out_articles and self.eval_language is not None and not self.own_evaluation:
             raise UserError(
-                f"--{name} {getattr(self, name)} is of a new adapter: give --lora_r too (an adapter that is given "
-                "keeps its own)"
+                f"--eval_language {self.eval_language!r} has no part in --held_out_articles, which are in the language "
+                "of the training: leave it out, or give --eval_dataset"
             )
         if training_args.label_smoothing_factor:
             raise UserError("--label_smoothing_factor has no part in the loss over spans: leave it out")

@@ -12,7 +12,7 @@ from .features import Windower
 from .finetune_arguments import FinetuneArguments
 from .long_examples import Mixture, mix_lengths
 from .qa_data import evenly, load_qa
-from .qa_sources import is_long
+from .qa_sources import is_long, reads_data_dir
 from .train_features import train_features
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,6 @@ def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, An
     """(training rows, evaluation rows); each is None where nothing asks for it."""
     train = None
     evaluates = training_args.do_eval or training_args.eval_strategy != "no"
-    own_evaluation = arguments.eval_dataset is not None or arguments.eval_data_files is not None
     holds_out = arguments.held_out_articles > 0
     joins = is_long(arguments.dataset) if arguments.nr_concats is None else arguments.nr_concats > 1
     if holds_out and joins and not arguments.within_articles:
@@ -30,14 +29,14 @@ def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, An
             f"--held_out_articles {arguments.held_out_articles} with joined paragraphs (--nr_concats, by default 3 of "
             "sq3 and xq3) needs --within_articles: else one block has both"
         )
-    if training_args.do_train or (holds_out and evaluates and not own_evaluation):
+    if training_args.do_train or (holds_out and evaluates and not arguments.own_evaluation):
         train = _load(arguments, "train", arguments.dataset, arguments.data_files, arguments.language)
     evaluation = None
     if holds_out and train is not None:
         train, held_out = _split_articles(train, arguments.held_out_articles)
-        evaluation = held_out if evaluates and not own_evaluation else None
+        evaluation = held_out if evaluates and not arguments.own_evaluation else None
     if evaluates and evaluation is None:
-        if not own_evaluation and (arguments.data_files or Path(arguments.dataset).is_file()):
+        if not arguments.own_evaluation and (arguments.data_files or Path(arguments.dataset).is_file()):
             raise UserError(
                 f"--do_eval would score what is trained on, {(arguments.data_files or arguments.dataset)!r}: "
                 "give --eval_data_files, --eval_dataset or --held_out_articles"
@@ -82,7 +81,7 @@ def _load(arguments: FinetuneArguments, split: str, dataset: str, data_files: st
         dataset,
         split,
         data_files=data_files,
-        data_dir=arguments.data_dir,
+        data_dir=arguments.data_dir if reads_data_dir(dataset, data_files) else None,
         language=language,
         nr_concats=arguments.nr_concats,
         questions=arguments.questions,

@@ -31,6 +31,7 @@ from training.qa_sources import (
     LONG_REPOSITORIES,
     SOURCES,
     canonical_name,
+    check_data_dir,
     check_split,
     fill,
     is_long,
@@ -75,8 +76,9 @@ def load_qa(
     options = _concat_options(name, nr_concats, questions, within_articles, separator, on_bad_span)
     if data_files is None and Path(dataset).is_file():
         data_files = dataset
+    check_data_dir(data_dir, (dataset, data_files))
     if name.startswith("trivia_qa"):
-        rows = _load_trivia_qa(name, split, data_files, data_dir, options)
+        rows = _load_trivia_qa(name, split, data_files, data_dir, language, options)
     elif data_files is None and name.partition("/")[2] in LONG_REPOSITORIES:
         rows = load_published(name, split, language, options)
     else:
@@ -217,13 +219,19 @@ def _sample_split(paragraphs: list[Paragraph], split: str) -> list[Paragraph]:
     return [p for p in paragraphs if (p.article >= first_held_out) == (split == "validation")]
 
 
-def _load_trivia_qa(name: str, split: str, data_files: Any, data_dir: str | None, options: ConcatOptions) -> Any:
+def _load_trivia_qa(
+    name: str, split: str, data_files: Any, data_dir: str | None, language: str | None, options: ConcatOptions
+) -> Any:
     import datasets
 
     source = SOURCES[name]
     check_split(name, source, split)
-    if options.nr_concats != 1 or options.questions != "all":
-        raise UserError(f"--nr_concats and --questions do not go with {name}: its documents are long as they are")
+    languages_of(name, source, language)
+    if options != ConcatOptions(1, "all"):
+        raise UserError(
+            f"--nr_concats, --questions, --within_articles and --on_bad_span do not go with {name}: its documents are "
+            "long as they are, and its answers are looked for in them"
+        )
     if data_files is not None:
         paths = _paths(data_files, split)
     elif data_dir is not None:

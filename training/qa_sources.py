@@ -12,18 +12,19 @@ sample          the corpus in hub_datasets/sample
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hub_datasets.cli import UserError
 
 XQUAD_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
 MLQA_LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
-SAMPLE_LANGUAGES = ("de", "en", "es", "fr", "sv")
 # Two letters that are a language at the end of a file's name: those of XLM-R, and nb.
 LANGUAGES = (
     "af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fr fy ga gd gl gu ha he hi hr hu hy id is it "
     "ja jv ka kk km kn ko ku ky la lo lt lv mg mk ml mn mr ms my nb ne nl no om or pa pl ps pt ro ru sa sd si sk sl so "
     "sq sr su sv sw ta te th tl tr ug uk ur uz vi xh yi zh"
 )
+SAMPLE_LANGUAGES = ("de", "en", "es", "fr", "sv")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,23 @@ def check_split(dataset: str, source: Source, split: str) -> None:
         return
     mend = "train on squad and evaluate here" if split == "train" else f"it has {', '.join(source.splits)}"
     raise UserError(f"--dataset {dataset!r} has no split {split!r}: {mend}")
+
+
+def reads_data_dir(dataset: str, data_files: Any = None) -> bool:
+    """Whether official files of `dataset` are looked for in a data_dir; TriviaQA's documents are beside data_files."""
+    source = SOURCES.get(canonical_name(dataset))
+    if source is None or source.hub_id is None:
+        return False
+    return data_files is None or source.metric == "triviaqa"
+
+
+def check_data_dir(data_dir: str | None, *loads: tuple[str, Any]) -> None:
+    """A UserError for a data_dir that none of the `loads`, (dataset, data_files), would look into."""
+    if data_dir is not None and not any(reads_data_dir(*load) for load in loads):
+        raise UserError(
+            f"--data_dir {data_dir!r} is for official files, and {loads[0][1] or loads[0][0]!r} is read from "
+            "elsewhere: leave --data_dir out"
+        )
 
 
 def languages_of(dataset: str, source: Source, language: str | None) -> list[str]:

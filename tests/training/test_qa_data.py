@@ -196,7 +196,11 @@ class TestBadInput:
             ({"dataset": "sample", "split": "train", "questions": "some"}, "--questions must be 'first' or 'all'"),
             ({"dataset": "squad", "split": "train", "data_dir": "/nowhere"}, "--data_dir '/nowhere' is not a folder"),
             ({"dataset": "squad", "split": "train", "data_files": "no.json"}, "--data_files 'no.json' is not a file"),
+            ({"dataset": "org/x", "split": "train", "data_dir": "data"}, "'org/x' is read from elsewhere"),
             ({"dataset": "trivia_qa", "split": "train", "nr_concats": 3}, "long as they are"),
+            ({"dataset": "trivia_qa", "split": "train", "on_bad_span": "drop"}, "do not go with trivia_qa"),
+            ({"dataset": "trivia_qa", "split": "train", "within_articles": True}, "do not go with trivia_qa"),
+            ({"dataset": "trivia_qa", "split": "train", "language": "de"}, "--language 'de' is none of"),
         ],
     )
     def test_one_sentence(self, arguments: dict, sentence: str) -> None:
@@ -219,10 +223,6 @@ class TestBadInput:
         with pytest.raises(UserError, match=re.escape(sentence)):
             load_qa("file", "train", data_files=str(path))
 
-    def test_wrong_column(self, tmp_path: Path) -> None:
-        (tmp_path / "rows.jsonl").write_text('{"id": "1", "text": "c", "question": "?", "answers": null}\n')
-        with pytest.raises(UserError, match=r"rows\.jsonl' has no column 'context'"):
-            load_qa("file", "train", data_files=str(tmp_path / "rows.jsonl"))
     @pytest.mark.parametrize(
         "answers", [[{"text": "c", "answer_start": 0}], {"text": ["c"]}, {"text": ["c"], "answer_start": []}, None]
     )
@@ -245,6 +245,10 @@ class TestBadInput:
         with pytest.raises(UserError, match="an entry has no 'NormalizedAliases'"):
             load_qa("trivia_qa", "validation", data_dir=str(tmp_path))
 
+    def test_wrong_column(self, tmp_path: Path) -> None:
+        (tmp_path / "rows.jsonl").write_text('{"id": "1", "text": "c", "question": "?", "answers": null}\n')
+        with pytest.raises(UserError, match=r"rows\.jsonl' has no column 'context'"):
+            load_qa("file", "train", data_files=str(tmp_path / "rows.jsonl"))
 
     def test_missing_language_file(self, shared_data: Path) -> None:
         with pytest.raises(UserError, match=r"has no dev-context-de-question-en\.json"):
