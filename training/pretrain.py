@@ -45,7 +45,7 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     from training.pretrain_model import load_model, load_tokenizer
     from training.pretrain_report import publish, report
     from training.pretrain_text import open_text, pack_text
-    from training.resume import MarkCheckpoints, forget_run, identity, prepare_output_dir
+    from training.resume import MarkCheckpoints, explain_full_disk, forget_run, identity, prepare_output_dir
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     arguments.check(training_args)
@@ -82,7 +82,8 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
         if checkpoint is None:
             forget_run(training_args)
         trainer.train(resume_from_checkpoint=checkpoint)
-        trainer.save_model()
+        with explain_full_disk(f"the model into {training_args.output_dir}"):
+            trainer.save_model()
         trainer.save_state()
     last_scored = max((entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry), default=None)
     if training_args.do_eval and last_scored != trainer.state.global_step:

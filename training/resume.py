@@ -165,7 +165,7 @@ def explain_full_disk(what: str) -> Iterator[None]:
         known = isinstance(error, OSError) and error.errno in FULL
         if known or any(sign in str(error) for sign in ("os error 28", "inline_container", "PytorchStreamWriter")):
             raise UserError(
-                f"the disk is full while saving {what}: the checkpoint before it is whole; free space and run the "
-                "same command again with --resume_from_checkpoint"
+                f"the disk is full while saving {what}: a checkpoint before it is whole; free space and run the same "
+                "command again with --resume_from_checkpoint"
             ) from error
         raise

@@ -9,6 +9,7 @@ import datasets
 import pytest
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from conversion.publish import stage_model
@@ -227,6 +228,15 @@ def test_only_a_full_disk_is_explained_as_one():
         raise OSError(28, "No space left on device")
     with pytest.raises(RuntimeError, match="shape"), explain_full_disk("checkpoint-7"):
         raise RuntimeError("shape mismatch")
+
+
+def test_a_disk_that_fills_with_the_last_weights_is_explained(command, monkeypatch):
+    def full(*args, **more):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("training.mlm_trainer.MlmTrainer.save_model", full)
+    with pytest.raises(UserError, match="disk is full while saving the model into"):
+        command("--do_train", max_steps=1, save_strategy="no")
 
 
 def test_resume_takes_the_newest_by_number(tmp_path):
