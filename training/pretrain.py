@@ -85,10 +85,13 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
         with explain_full_disk(f"the model into {training_args.output_dir}"):
             trainer.save_model()
         trainer.save_state()
-    last_scored = max((entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry), default=None)
-    if training_args.do_eval and last_scored != trainer.state.global_step:
+    # --load_best_model_at_end puts another step's weights into the model that was saved: theirs are the figures.
+    best = trainer.state.best_model_checkpoint if training_args.load_best_model_at_end else None
+    step = int(best.rpartition("-")[2]) if best else trainer.state.global_step
+    scored = {entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry}
+    if training_args.do_eval and step not in scored:
         trainer.evaluate()
-    results = report(trainer.state.log_history, this_run, training_args)
+    results = report(trainer.state.log_history, step, this_run, training_args)
     if push and training_args.should_save:
         print(publish(arguments, training_args, results))
     return results

@@ -14,12 +14,20 @@ from .pretrain_arguments import PretrainArguments
 MEASURES = ("loss", "perplexity", "bits_per_byte")
 
 
-def report(log_history: list[dict[str, Any]], this_run: dict[str, Any], training_args: Any) -> dict[str, Any]:
-    """Print and write the first and the last evaluation; returns {"before": ..., "after": ...}, empty without any."""
+def report(
+    log_history: list[dict[str, Any]], step: int, this_run: dict[str, Any], training_args: Any
+) -> dict[str, Any]:
+    """Print and write the first evaluation and that of the weights of `step`, which were saved.
+
+    Returns {"before": ..., "after": ...}, empty without any evaluation.
+    """
     evaluations = [entry for entry in log_history if "eval_loss" in entry]
     if not evaluations or not training_args.should_save:
         return {}
-    before, after = evaluations[0], evaluations[-1]
+    before, after = (
+        evaluations[0],
+        next((entry for entry in reversed(evaluations) if entry["step"] == step), evaluations[-1]),
+    )
     results = {"before": before, "after": after} if len(evaluations) > 1 else {"after": after}
     print(_table(results), file=sys.stderr)
     output_dir = Path(str(training_args.output_dir))

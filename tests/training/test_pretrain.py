@@ -98,6 +98,21 @@ def test_the_recipe_is_the_default():
     assert (ours.max_pos, ours.attention_window, ours.mlm_probability) == (4096, 512, 0.15)
 
 
+def test_the_figures_are_those_of_the_best_model_where_that_is_saved(command):
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "loss", "greater_is_better": True}
+    output_dir = command("--evaluate_during_training", "--do_train", "--do_eval", **best, save_steps=2, eval_steps=2)
+    results = json.loads((output_dir / "pretrain_results.json").read_text())
+    losses = {entry["step"]: entry["eval_loss"] for entry in results["evaluations"]}
+    kept = max((2, 4, 6), key=losses.__getitem__)  # the highest loss, for the lowest is the last step's
+    assert kept != 6 and list(losses) == [0, 2, 4, 6]
+    assert (results["after"]["step"], results["after"]["eval_loss"]) == (kept, losses[kept])
+    saved, of_step = (
+        AutoModelForMaskedLM.from_pretrained(folder).state_dict()
+        for folder in (output_dir, output_dir / f"checkpoint-{kept}")
+    )
+    assert all(torch.equal(saved[name], of_step[name]) for name in saved)
+
+
 def test_scoring_alone_changes_nothing(command, material):
     output_dir = command("--do_eval", max_eval_sequences=0)
     results = json.loads((output_dir / "pretrain_results.json").read_text())
