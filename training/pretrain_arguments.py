@@ -66,6 +66,16 @@ class PretrainArguments(SharedArguments):
             raise UserError(f"--short_length {self.short_length} leaves no room for text: give 3 or more, such as 512")
         if self.num_proc < 1:
             raise UserError(f"--num_proc {self.num_proc} is not a number of processes: give 1 or more")
+        if self.max_eval_sequences is not None and self.max_eval_sequences < 0:
+            raise UserError(
+                f"--max_eval_sequences {self.max_eval_sequences} is not a number of sequences: give 1 or more, or 0 "
+                "for all"
+            )
+        if training_args.train_sampling_strategy == "sequential":
+            raise UserError(
+                "--train_sampling_strategy sequential has no part in pre-training, whose sequences come in an order of "
+                "the seed: leave it out"
+            )
         if self.dataset_name and (self.train_file_path or self.val_file_path):
             raise UserError("--dataset_name and --train_file_path/--val_file_path exclude each other: give one")
         if training_args.do_train and not (self.dataset_name or self.train_file_path):

@@ -65,12 +65,13 @@ def _validation_source(arguments: PretrainArguments) -> TextSource | None:
 
 def _from_hub(arguments: PretrainArguments, split: str, streaming: bool) -> tuple[Any, str]:
     import datasets
+    from huggingface_hub.errors import HTTPError
 
     name = f"split {split!r} of --dataset_name {arguments.dataset_name!r}"
     try:
         dataset = datasets.load_dataset(
             str(arguments.dataset_name), arguments.dataset_config, split=split, streaming=streaming
         )
-    except (ValueError, datasets.exceptions.DatasetNotFoundError) as error:  # an unknown configuration or split
+    except (datasets.exceptions.DatasetsError, HTTPError, OSError, ValueError) as error:  # no such split, no network
         raise UserError(f"{name} cannot be loaded: {' '.join(str(error).split())}") from error
     return dataset, name

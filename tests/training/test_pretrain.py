@@ -195,6 +195,15 @@ def test_a_dataset_of_the_hub_stands_for_the_files(command, material, tmp_path):
         command(**files, validation_split="dev", output_dir=tmp_path / "other")
 
 
+def test_a_dataset_that_cannot_be_reached_is_one_sentence(command, monkeypatch):
+    def offline(*args, **more):
+        raise ConnectionError("Couldn't reach 'org/wiki' on the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(UserError, match=r"--dataset_name 'org/wiki' cannot be loaded: Couldn't reach"):
+        command(train_file_path=None, val_file_path=None, dataset_name="org/wiki")
+
+
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
@@ -202,6 +211,8 @@ def test_a_dataset_of_the_hub_stands_for_the_files(command, material, tmp_path):
         ({"max_pos": 128}, "--max_pos 128 is longer than the 64 positions of"),
         ({"short_length": 2}, "--short_length 2"),
         ({"num_proc": 0}, "--num_proc 0"),
+        ({"max_eval_sequences": -1}, "--max_eval_sequences -1 is not a number of sequences"),
+        ({"train_sampling_strategy": "sequential"}, "--train_sampling_strategy sequential has no part"),
         ({"mlm_probability": 0}, "--mlm_probability 0"),
         ({"train_file_path": None}, "nothing to train on"),
         ({"train_file_path": "missing.raw"}, "--train_file_path 'missing.raw' is not a file"),
