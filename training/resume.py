@@ -5,10 +5,11 @@ full disk) and is passed over; one that belongs to another run is refused in one
 """
 
 import errno
+import glob
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ LEFT = ("config.json", "model.safetensors", "model-*-of-*.safetensors", "model.s
         "spiece.model", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "training_args.bin",
         "trainer_state.json", "all_results.json", "train_results.json", "eval_results.json", "predictions.json",
         "nbest.json", "no_answer.json", "pretrain_results.json", "pretrain_losses.png")  # fmt: skip
+DATA = ("train_file_path", "val_file_path", "dataset", "data_files", "eval_dataset", "eval_data_files")
 NO_MATTER = ("overwrite_output_dir", "logging_dir", "model_name", "num_proc")
 
 
@@ -44,7 +46,16 @@ def identity(training_args: TrainingArguments, **facts: Any) -> dict[str, Any]:
     arguments = {name: getattr(training_args, name) for name in SAME_ARGUMENTS}
     run = {**facts, **arguments, "processes": training_args.world_size}
     run = {name: value for name, value in run.items() if name not in NO_MATTER}
+    if training_args.should_save:  # it writes the mark: the copy of another machine may have another age
+        run["data"] = stamps([facts.get(name) for name in DATA])
     return json.loads(json.dumps(run, default=lambda value: getattr(value, "value", str(value))))
+
+
+def stamps(patterns: Iterable[str | None]) -> list[list[Any]]:
+    """[path, size, age] of the files on this machine that paths and patterns name: edited data are other data."""
+    given = (str(Path(pattern).expanduser()) for pattern in patterns if pattern)
+    found = sorted(Path(path) for pattern in given for path in glob.glob(pattern, recursive=True))
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in found if path.is_file()]
 
 
 def prepare_output_dir(training_args: TrainingArguments, run: dict[str, Any], overwrite: bool) -> str | None:
@@ -120,7 +131,8 @@ def _check_same_run(checkpoint: Path, run: dict[str, Any]) -> None:
             f"--resume_from_checkpoint {str(checkpoint)!r} is not a whole checkpoint of this project ({MARK} is "
             "missing): give an older one, or the argument without a value for the newest whole one"
         )
-    before = json.loads((checkpoint / MARK).read_text())
+    # A checkpoint from before data had stamps is taken at its word.
+    before = {"data": run.get("data"), **json.loads((checkpoint / MARK).read_text())}
     names = [name for name in run if before.get(name) != run[name]]
     if names:
         differences = ", ".join(f"{name} was {before.get(name)!r} and is now {run[name]!r}" for name in names)

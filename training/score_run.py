@@ -6,7 +6,6 @@
 """
 
 import argparse
-import glob
 import json
 import shlex
 import sys
@@ -32,6 +31,7 @@ from training.qa_model import beside_model, check_max_length, load_qa_model
 from training.qa_report import save_answers
 from training.qa_scores import averages, score_language
 from training.qa_sources import SOURCES, canonical_name, check_split, languages_of
+from training.resume import stamps
 
 SCORES = "scores.json"
 MEASURED = (SCORES, "no_answer.json")  # what is written beside a model after it was read, and decides no score
@@ -215,22 +215,19 @@ def _identity(args: argparse.Namespace) -> dict[str, Any]:
         folder = Path(str(run[name]))
         if run[name] is not None and folder.is_dir():
             files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json"))
-            stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-            run[f"{name}_files"] = [stamp for stamp in stamps if stamp[0] not in MEASURED]
-    run["data"] = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in _local_data(args)]
+            held = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+            run[f"{name}_files"] = [stamp for stamp in held if stamp[0] not in MEASURED]
+    run["data"] = stamps(_local_data(args))
     return json.loads(json.dumps(run))
 
 
-def _local_data(args: argparse.Namespace) -> list[Path]:
-    """The files on this machine that the questions come from."""
+def _local_data(args: argparse.Namespace) -> list[str]:
+    """Paths and patterns of the files on this machine that the questions come from."""
     if args.data_files is not None:
-        patterns = [args.data_files]
-    elif Path(args.dataset).is_file():
-        patterns = [args.dataset]
-    else:
-        patterns = [f"{args.data_dir}/**/*.json"] if args.data_dir else []
-    found = (Path(path) for pattern in patterns for path in glob.glob(str(Path(pattern).expanduser()), recursive=True))
-    return sorted(path for path in found if path.is_file())
+        return [args.data_files]
+    if Path(args.dataset).is_file():
+        return [args.dataset]
+    return [f"{args.data_dir}/**/*.json"] if args.data_dir else []
 
 
 def _null_threshold(args: argparse.Namespace) -> float:
@@ -239,7 +236,7 @@ def _null_threshold(args: argparse.Namespace) -> float:
         return args.null_threshold
     name, revision = (args.adapter, None) if args.adapter else (args.model_name_or_path, args.revision)
     tuned = beside_model(name, "eval_results.json", revision)
-    # An evaluation in several languages, or without unanswerable questions, leaves the file but tunes none.
+    # An evaluation without unanswerable questions leaves the file but tunes none.
     threshold = json.loads(tuned.read_text(encoding="utf-8")).get("null_threshold") if tuned else None
     if threshold is None:
         print("note: no tuned null threshold beside the model, 0 is taken: give --null_threshold", file=sys.stderr)

@@ -47,3 +47,20 @@ def test_a_run_never_deletes_what_it_starts_from(tmp_path, start, kept):
             resume.prepare_output_dir(args, run, overwrite=True)
         args.do_train = False  # an evaluation deletes nothing
     assert resume.prepare_output_dir(args, run, overwrite=True) is None
+
+
+def test_an_edited_text_is_another_run(tmp_path):
+    text, checkpoint = tmp_path / "text.raw", tmp_path / "out" / "checkpoint-5"
+    checkpoint.mkdir(parents=True)
+    text.write_text("one")
+    args = transformers.TrainingArguments(output_dir=str(tmp_path / "out"), resume_from_checkpoint="last", use_cpu=True)
+    run = resume.identity(args, train_file_path=str(text), val_file_path=None)
+    (checkpoint / resume.MARK).write_text(json.dumps(run))
+    assert resume.prepare_output_dir(args, run, overwrite=False) == str(checkpoint)
+    text.write_text("another")
+    edited = resume.identity(args, train_file_path=str(text), val_file_path=None)
+    with pytest.raises(UserError, match=r"belongs to another run \(data was .*text\.raw', 3, "):
+        resume.prepare_output_dir(args, edited, overwrite=False)
+    del run["data"]
+    (checkpoint / resume.MARK).write_text(json.dumps(run))  # as it was written before data had stamps
+    assert resume.prepare_output_dir(args, edited, overwrite=False) == str(checkpoint)
