@@ -27,7 +27,7 @@ def write_card(
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=training_args.hub_model_id or Path(str(training_args.output_dir)).name,
         base_model=base,
-        base_model_id=base if "/" in base and not Path(base).exists() else None,
+        base_model_id=hub_id(base),
         architecture=trainer.model.config.model_type,
         dataset=arguments.dataset,
         eval_dataset=arguments.eval_dataset or arguments.dataset,
@@ -44,6 +44,11 @@ def write_card(
         versions=", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate")),
     )
     return write_atomically(Path(str(training_args.output_dir)) / "README.md", text)
+
+
+def hub_id(model: str) -> str | None:
+    """`model` where it is an id on the Hub, which a card may link to: neither a folder nor a name of this project."""
+    return model if "/" in model and not Path(model).expanduser().exists() else None
 
 
 def _without_token(words: list[str]) -> list[str]:

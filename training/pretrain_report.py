@@ -8,6 +8,7 @@ from typing import Any
 
 from hub_datasets.files import write_atomically
 
+from .card import hub_id
 from .card import publish as push_output
 from .pretrain_arguments import PretrainArguments
 
@@ -76,9 +77,9 @@ def publish(arguments: PretrainArguments, training_args: Any, results: dict[str,
 
 def card(arguments: PretrainArguments, results: dict[str, Any]) -> str:
     """The model card: where the model comes from, how to load it, and the table of this run."""
-    local = arguments.model_name_or_path == "embedded" or Path(arguments.model_name_or_path).exists()
-    base = "" if local else f"base_model: {arguments.model_name_or_path}\n"
-    table = f"\n```text\n{_table(results)}\n```\n" if results else ""
+    base_id = hub_id(arguments.model_name_or_path)
+    base = f"base_model: {base_id}\n" if base_id else ""
+    scores = f" The run and its losses: `pretrain_results.json`.\n\n```text\n{_table(results)}\n```" if results else ""
     text = arguments.dataset_name or Path(str(arguments.train_file_path)).name
     return f"""---
 {base}library_name: transformers
@@ -89,5 +90,5 @@ tags: [longformer, long-context]
 # {arguments.model_name or "A long encoder"}
 
 A native Longformer of {arguments.max_pos} tokens: `{arguments.model_name_or_path}` after masked-language modelling on
-`{text}`. `AutoModelForMaskedLM` loads it without remote code. The run and its losses: `pretrain_results.json`.
-{table}"""
+`{text}`. `AutoModelForMaskedLM` loads it without remote code.{scores}
+"""

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from hub_datasets.cli import explain
-from training import card, finetune
+from training import card, finetune, pretrain_report
 from training.finetune_arguments import FinetuneArguments
+from training.pretrain_arguments import PretrainArguments
 
 
 @pytest.fixture
@@ -73,3 +74,14 @@ def test_a_push_goes_to_the_branch_that_is_named(loopback_hub, tmp_path, monkeyp
     card.publish(training_args, "a trial")
     assert "config.json" in loopback_hub.files("model", "org/tiny", "dev")
     assert "config.json" not in loopback_hub.files("model", "org/tiny")
+
+
+def test_a_pre_training_card_links_to_what_is_on_the_hub_and_cites_what_was_written(tmp_path):
+    scored = {"after": {"step": 3, "eval_loss": 2.5}}
+    (tmp_path / "model").mkdir()
+    for model, results, linked in [
+        ("org/model", scored, True), ("embedded-long", scored, False), (str(tmp_path / "model"), {}, False)
+    ]:  # fmt: skip
+        text = pretrain_report.card(PretrainArguments(model_name_or_path=model, train_file_path="a.raw"), results)
+        assert (f"base_model: {model}\n" in text) == ("base_model" in text) == linked
+        assert ("pretrain_results.json" in text) == ("after (step 3)" in text) == bool(results)
