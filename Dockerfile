@@ -17,8 +17,9 @@ ENV PATH=/opt/venv/bin:$PATH \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
-RUN groupadd --gid ${GROUP_ID} worker \
- && useradd --create-home --shell /bin/bash --uid ${USER_ID} --gid ${GROUP_ID} worker \
+# Non-unique: the user's numbers may be the image's own already, as group 20 of every macOS user is.
+RUN groupadd --non-unique --gid ${GROUP_ID} worker \
+ && useradd --non-unique --create-home --shell /bin/bash --uid ${USER_ID} --gid ${GROUP_ID} worker \
  && python3 -m venv /opt/venv \
  && mkdir -p /workspace/data /workspace/models /workspace/logs /home/worker/.cache \
  && chown -R worker:worker /workspace /home/worker/.cache

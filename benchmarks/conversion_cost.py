@@ -19,7 +19,6 @@ other benchmarks.
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -29,6 +28,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import processor
 from hub_datasets.cli import run
 from hub_datasets.files import write_atomically
 
@@ -178,7 +178,7 @@ def main() -> None:
     report: dict[str, Any] = {
         "file_bytes": size,
         "threads": os.cpu_count(),
-        "machine": platform.processor() or platform.machine(),
+        "machine": processor(),
         "rows": rows,
     }
     write_atomically(arguments.output, json.dumps(report, indent=2) + "\n")

@@ -1,6 +1,6 @@
 """Does length pay? F1 on XQ3 as documents grow from 1 paragraph to 24, for several ways of reading them.
 
-    python -m benchmarks.length_curve --data_dir ../shared/data/xquad --language en \\
+    python -m benchmarks.length_curve --data_dir data/xquad --language en \\
         --reader "512 with stride=runs/short" --reader "4,096=runs/long" --output docs/length_curve
 
 A reader is a label, a checkpoint or adapter, and, after `@`, the window's tokens (`cut=runs/long@512`). Each point is a
@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import processor
 from hub_datasets.cli import UserError, run
 from hub_datasets.files import write_atomically
 
@@ -25,7 +26,7 @@ PARAGRAPHS = (1, 3, 6, 12, 24)
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="F1 on XQ3 by the number of paragraphs, for several ways of reading.",
-        epilog='example: python -m benchmarks.length_curve --data_dir ../shared/data/xquad --reader "4,096=runs/long"',
+        epilog='example: python -m benchmarks.length_curve --data_dir data/xquad --reader "4,096=runs/long"',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -85,7 +86,7 @@ def main() -> None:
         "language": args.language,
         "questions": args.max_eval_samples or 240,
         "bf16": args.bf16,
-        "machine": {"processor": platform.processor() or platform.machine(), "python": platform.python_version()},
+        "machine": {"processor": processor(), "python": platform.python_version()},
         "curves": curves,
     }
     write_atomically(f"{args.output}.json", json.dumps(result, ensure_ascii=False, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """Speed and memory of building SQ3 and XQ3.
 
-    python -m benchmarks.long_datasets --squad ../shared/data/squad/train-v1.1-first44articles.json \\
-        --xquad_dir ../shared/data/xquad
+    python -m benchmarks.long_datasets --squad data/squad/train-v1.1-first44articles.json \\
+        --xquad_dir data/xquad
 
 Three claims, each measured in fresh processes that take turns, the median over the repeats:
   1. building SQ3 from a SQuAD-size file (a sample repeated with new ids to 87,599 questions) takes at most 1.5 times
@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import processor
 from hub_datasets.cli import UserError, run
 from hub_datasets.files import write_atomically
 
@@ -130,7 +131,7 @@ def _machine() -> dict[str, Any]:
     return {
         "cpus": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg()[0],
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "python": platform.python_version(),
         "datasets": datasets.__version__,
     }

@@ -1,11 +1,11 @@
 """Does "not answered here" mean something? Every question, once with its own document and once with another article's.
 
-    python -m benchmarks.no_answer --data_dir ../shared/data/xquad --language en,de,es,ru,zh,ar
+    python -m benchmarks.no_answer --data_dir data/xquad --write_threshold
 
 A question is called unanswered when the score of "no answer" exceeds the best span's by more than a threshold. The
 threshold is chosen on one half of the articles (best F1 of finding the unanswerable ones, all languages together) and
-judged on the other half. Writes no_answer.json and no_answer.png into --output_dir, and the threshold beside the model
-when that is a folder, where space/reader.py looks for it.
+judged on the other half. Writes no_answer.json and no_answer.png into --output_dir; --write_threshold puts the
+threshold beside the model, where space/reader.py looks for it.
 """
 
 import argparse
@@ -181,7 +181,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Measure “not answered here” and choose its threshold.",
-        epilog="example: python -m benchmarks.no_answer --data_dir ../shared/data/xquad --language en,de",
+        epilog="example: python -m benchmarks.no_answer --data_dir data/xquad --output_dir runs/no_answer",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model_name_or_path", help="QA model or adapter; by default the one shipped with the project")
@@ -192,17 +192,24 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=48, help="questions a language")
     parser.add_argument("--batch_size", type=int, default=4, help="windows a batch")
     parser.add_argument("--output_dir", type=Path, default=Path("docs"), help="folder of no_answer.json and .png")
+    parser.add_argument(
+        "--write_threshold",
+        action="store_true",
+        help="also put it beside the model, where the page takes it",
+    )
     arguments = parser.parse_args()
-    report = measure(arguments)
     from space.reader import ADAPTER, THRESHOLD_FILE
 
     model = Path(arguments.model_name_or_path or ADAPTER)
+    if arguments.write_threshold and not model.is_dir():
+        raise UserError(f"--write_threshold needs the model's folder, and {str(model)!r} is none: leave it out")
+    report = measure(arguments)
     print(table(report))
     judged = report.pop("judged")
     print(f"{len(judged)} documents read; threshold {report['threshold']}")
     write_atomically(arguments.output_dir / "no_answer.json", json.dumps(report, indent=1) + "\n")
     plot(report, arguments.output_dir / "no_answer.png")
-    if model.is_dir():
+    if arguments.write_threshold:
         summary = {key: report[key] for key in ("threshold", "dataset", "average_precision", "held_out")}
         write_atomically(model / THRESHOLD_FILE, json.dumps(summary, indent=2) + "\n")
 

@@ -50,9 +50,9 @@ class Visitor:
         config = self.http.get("/config").json()
         self.endpoints = {d["api_name"]: d["id"] for d in config["dependencies"]}
 
-    def call(self, name: str, *data: Any) -> Any:
+    def call(self, name: str, *data: Any, session: str | None = None) -> Any:
         """Last output of one event; RuntimeError with the server's words when it fails."""
-        session = uuid.uuid4().hex
+        session = session or uuid.uuid4().hex
         body = {"data": data, "fn_index": self.endpoints[name], "session_hash": session}
         # As a browser writes it: half a surrogate goes as an escape.
         headers = {"content-type": "application/json"}
@@ -72,6 +72,12 @@ class Visitor:
     def ask(self, document: str, question: str) -> dict[str, Any]:
         return self.call("ask", document, question, 5)[0]
 
+    def show(self, document: str, question: str) -> str:
+        """What the page shows after a click on Ask, as markup: the answer's card and its place in the document."""
+        session = uuid.uuid4().hex
+        self.call("begin", session=session)
+        return " ".join(str(part) for part in self.call("show_answer", document, question, session=session))
+
     def upload(self, name: str, content: bytes) -> Any:
         return self.http.post("/gradio_api/upload", files={"files": (name, content)})
 
@@ -85,7 +91,7 @@ class Visitor:
     def open_path(self, path: str) -> str:
         file = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": Path(path).name}
         notice = self.call("open_file", file)[1]
-        return _text_of(notice)
+        return text_of(notice)
 
 
 def load(url: str, clients: int, seconds: float) -> dict[str, Any]:
@@ -145,9 +151,15 @@ def attacks(url: str, folder: Path) -> list[Attack]:
     outside.write_text("a file of the machine")
 
     def escaped() -> str:
-        card = visitor.call("show_answer", HOSTILE + text, HOSTILE)
-        shown = " ".join(str(part) for part in card)
-        return "shown as text" if "<script>document" not in shown and "<img" not in shown else f"MARKUP {shown}"
+        shown = visitor.show(HOSTILE + text, "<img src=x onerror=alert(1)> built?")
+        raw = "<script>document" in shown or "<img" in shown
+        return (
+            f"MARKUP {shown}"
+            if raw
+            else "shown as text"
+            if squeezed(HOSTILE) in squeezed(text_of(shown))
+            else f"NOT SHOWN {shown}"
+        )
 
     def refused(call: Callable[[], Any]) -> Callable[[], str]:
         def attempt() -> str:
@@ -208,10 +220,15 @@ def running_page(temporary: Path) -> Iterator[str]:
             process.wait(30)
 
 
-def _text_of(markup: str) -> str:
+def text_of(markup: str) -> str:
     import re
 
     return unescape(re.sub(r"<[^>]*>", " ", markup)).strip()
+
+
+def squeezed(text: str) -> str:
+    """Without white space: an answer's mark may begin and end within a word."""
+    return "".join(text.split())
 
 
 def main() -> None:

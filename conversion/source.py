@@ -55,7 +55,7 @@ def open_source(model_name_or_path: str, revision: str | None = None) -> Source:
     if not path.is_dir():
         if path.exists() or model_name_or_path.startswith(("/", ".", "~")):
             raise UserError(f"--model_name_or_path {model_name_or_path!r} is not a folder: check the path")
-        path = _download(model_name_or_path, revision)
+        path = download(model_name_or_path, revision)
         commit = path.name
     elif revision:
         raise UserError(f"--revision {revision!r} is for Hub ids, and {model_name_or_path!r} is local: leave it out")
@@ -108,7 +108,7 @@ SMALL_FILES = (
 )
 
 
-def _download(repo_id: str, revision: str | None) -> Path:
+def download(repo_id: str, revision: str | None = None) -> Path:
     """Fetch config, tokenizer, weights (safetensors if there are any) and card of one commit; the snapshot's folder."""
     from huggingface_hub import constants, hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError

@@ -21,7 +21,7 @@ from .checkpoint import TORCH_NAMES, Tensor, read_checkpoint, read_json, to_torc
 from .legacy import build_by_hand, is_old_long
 from .plan import source_offset
 from .report import Check, Report, VerificationError
-from .source import Source, open_source
+from .source import Source, download, open_source
 
 TOLERANCE = 1e-5  # of the largest value compared, or absolute where all are below 1
 SMALL_RUN = 64  # tokens; a masked-LM head gives a number for each word of the vocabulary, so it runs on these alone
@@ -59,7 +59,7 @@ def verify(
 
     Args:
         source: what was converted: folder, Hub id or "embedded".
-        converted: folder of the result.
+        converted: the result, a folder or a Hub id.
         name: how the report calls the source (by default as it was given).
 
     Raises:
@@ -67,7 +67,7 @@ def verify(
         UserError: one of the two cannot be read, or is not what it should be.
     """
     source = source if isinstance(source, Source) else open_source(str(source), revision)
-    converted = Path(converted)
+    converted = _local(str(converted))
     config = _longformer_config(converted)
     architecture = (config.architectures or ["LongformerModel"])[0]
     if architecture not in AUTO_CLASSES:
@@ -84,6 +84,13 @@ def verify(
     if not report.passed:
         raise VerificationError(report)
     return report
+
+
+def _local(converted: str) -> Path:
+    folder = Path(converted).expanduser()
+    if folder.exists() or converted.startswith(("/", ".", "~")) or converted.count("/") > 1:
+        return folder
+    return download(converted)
 
 
 def _longformer_config(folder: Path) -> Any:
@@ -370,7 +377,7 @@ def main() -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("source", metavar="SOURCE", help='what was converted: folder, Hub id, or "embedded"')
-    parser.add_argument("converted", metavar="CONVERTED", help="the folder that conversion.convert wrote")
+    parser.add_argument("converted", metavar="CONVERTED", help="what became of it: folder or Hub id")
     parser.add_argument("--revision", help="branch, tag or commit of SOURCE on the Hub")
     parser.add_argument("--json", help="also write the report to this file")
     arguments = parser.parse_args()

@@ -139,6 +139,8 @@ def _lock_nothing_beside_this_package() -> None:
 def _locate(path: str, revision: str | None, token: str | bool | None) -> tuple[str, str]:
     """Which builder a path means, and the folder or repository that its source files are looked for in."""
     if path in BUILDERS:
+        if revision is not None:
+            raise UserError(f"revision {revision!r} is for Hub ids, and {path} comes with this package: leave it out")
         return path, str(Path(__file__).parent)
     if path.count("/") != 1 or Path(path).exists():
         raise UserError(f"path {path!r} is neither {' nor '.join(BUILDERS)} nor a Hub id such as org/xquad_long")

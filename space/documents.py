@@ -131,8 +131,8 @@ def _read_pdf(path: Path) -> DocumentFile:
 
     if b"%PDF-" not in path.open("rb").read(1024):
         raise UserError(f"{_name(path)} is not a PDF: save it again as PDF, or paste its text")
-    reader = PdfReader(path)
     try:
+        reader = PdfReader(path)
         # An empty password opens what is only protected against printing and copying out.
         locked = reader.is_encrypted and not reader.decrypt("")
     except DependencyError:

@@ -135,6 +135,8 @@ def main() -> None:
     parser.add_argument("--private", action="store_true", help="create the Space as private")
     arguments = parser.parse_args()
     if arguments.output_dir:
+        if arguments.private:
+            raise UserError("--private is for --repo_id, and --output_dir pushes nothing: leave it out")
         with atomic_folder(arguments.output_dir, replace_flag=None) as folder:
             build(folder, arguments.model_name_or_path)
         print(f"written: {arguments.output_dir} (start it there with `python app.py`)")

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hub_datasets.cli import UserError
 from space.documents import MAX_CHARACTERS, clean
 from training.answers import Answer, Answers, best_answers
@@ -187,6 +189,8 @@ class Reader:
 def load_reader(model_name_or_path: str | None = None, *, threshold: float | None = None) -> Reader:
     """A reader for a QA checkpoint or adapter: a folder, a Hub id, by default the adapter shipped with this project.
 
+    It reads on the accelerator where there is one.
+
     Args:
         threshold: of "not answered here"; by default the one measured for this model (no_answer.json beside it),
             else 0, where "no answer" and the best span are equally likely.
@@ -197,6 +201,8 @@ def load_reader(model_name_or_path: str | None = None, *, threshold: float | Non
         )
     name = model_name_or_path or str(ADAPTER)
     model, tokenizer = load_qa_model(name)
+    if torch.accelerator.is_available():
+        model.to(torch.accelerator.current_accelerator())
     if threshold is None:
         threshold = float(_measured(name, THRESHOLD_FILE).get("threshold", 0.0))
     max_length = check_max_length(model, None)

@@ -211,7 +211,6 @@ def test_only_the_model_passed_changes_and_the_swap_can_be_undone():
     assert {name: p.data_ptr() for name, p in model.named_parameters()} == {
         n: p.data_ptr() for n, p in parameters.items()
     }
-    assert all(type(a) is type(b) for a, b in zip(other.modules(), before.values(), strict=False) if a in before)
     layers = len(model.longformer.encoder.layer)
     assert sum(type(module) is not kind for module, kind in before.items()) == 2 + 2 * layers
     assert [type(module) for module in other.modules()] == list(before.values())

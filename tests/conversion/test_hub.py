@@ -9,6 +9,7 @@ import torch
 import transformers
 
 from conversion import convert, publish
+from conversion.verify import verify
 from hub_datasets import push
 from hub_datasets.cli import run
 
@@ -107,6 +108,7 @@ def test_from_the_hub_to_the_hub_to_a_stranger(loopback_hub, tmp_path, source, c
     assert f"--model_name_or_path org/source --revision {commit}" in card
     assert loopback_hub.token not in out + err + "".join(map(str, pushed.values()))
     assert str(tmp_path) not in card + pushed["conversion_report.json"].decode()
+    assert verify("org/source", "org/long-256").passed  # as the card says, by anybody who has the two ids
 
     # A second push of the same folder makes no commit.
     code, out, _ = command(publish, tmp_path / "long", "--hub_model_id", "org/long-256")

@@ -67,6 +67,9 @@ def test_the_no_answer_command_writes_figures_plot_and_threshold(tiny_qa, tmp_pa
     command += ["--language", "en", "--questions", "6", "--nr_concats", "1", "--output_dir", str(tmp_path / "docs")]
     monkeypatch.setattr(sys, "argv", command)
     no_answer.main()
+    assert not (model / "no_answer.json").exists()  # a trial changes no page
+    monkeypatch.setattr(sys, "argv", [*command, "--write_threshold"])
+    no_answer.main()
     report = json.loads((tmp_path / "docs" / "no_answer.json").read_text())
     assert report["held_out"]["questions"] + report["tuning"]["questions"] == 12
     assert (tmp_path / "docs" / "no_answer.png").read_bytes().startswith(b"\x89PNG")

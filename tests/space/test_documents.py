@@ -122,6 +122,15 @@ def test_blanks_by_the_hundred_thousand_cost_no_time(tmp_path):
     assert len(parse(tmp_path / "a.txt").text) == 900_002
 
 
+def test_without_the_library_for_it_an_encrypted_pdf_is_not_called_damaged(tmp_path, monkeypatch):
+    def refuse(path):
+        raise pypdf.errors.DependencyError("cryptography is required")
+
+    monkeypatch.setattr("pypdf.PdfReader", refuse)
+    with pytest.raises(UserError, match="is protected by a password"):
+        parse(encrypted_pdf(tmp_path / "a.pdf", ""))
+
+
 def encrypted_pdf(path: Path, user_password: str) -> Path:
     writer = pypdf.PdfWriter(clone_from=pdf(path.with_name("plain.pdf"), "Secret text."))
     writer.encrypt(user_password=user_password, owner_password="owner", algorithm="AES-256")

@@ -5,6 +5,7 @@ import itertools
 import re
 
 import pytest
+import torch
 
 from hub_datasets.cli import UserError
 from space.gallery import examples
@@ -146,6 +147,12 @@ def test_without_adapter_the_message_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr("space.reader.ADAPTER", tmp_path / "none")
     with pytest.raises(UserError, match=r"train one with training/finetune\.py, or name a QA model in SPACE_MODEL"):
         load_reader()
+
+
+def test_it_reads_on_the_accelerator_where_there_is_one(tiny_qa, monkeypatch):
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda: torch.device("meta"))
+    assert load_reader(str(tiny_qa)).model.device.type == "meta"
 
 
 def test_threshold_and_scores_come_from_beside_the_model(tiny_qa, tmp_path):
