@@ -32,6 +32,7 @@ THESIS_FLAGS = {
     "per_gpu_eval_batch_size": "per_device_eval_batch_size",
     "no_cuda": "use_cpu",
 }
+SWITCHES = [name for name, new in THESIS_FLAGS.items() if " " in new]
 LAST = "last"
 
 
@@ -47,7 +48,7 @@ class SharedArguments:
     model_name: str | None = field(default=None, metadata={"help": "Name of the run in trackers (sets run_name)."})
     overwrite_output_dir: bool = field(
         default=False,
-        metadata={"help": "Allow an output_dir that holds something; a fresh run removes its checkpoints."},
+        metadata={"help": "Allow an output_dir that holds something; a fresh run removes what an earlier one left."},
     )
     logging_dir: str | None = field(
         default=None,
@@ -123,6 +124,8 @@ def rewrite_thesis_flags(argv: list[str]) -> list[str]:
         name = word[2:].replace("-", "_") if word.startswith("--") else ""
         if name == "warmup_ratio":
             _check_ratio(following)
+        if name in SWITCHES and following.lower() in ("true", "false"):
+            raise UserError(f"--{name} {following} is a switch of older releases: give --{name} alone, or leave it out")
         if name in THESIS_FLAGS:
             new, *value = THESIS_FLAGS[name].split()
             rewritten += [f"--{new}", *value]

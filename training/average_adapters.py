@@ -18,7 +18,7 @@ from hub_datasets.files import atomic_folder, check_apart
 from training.gold import read_json
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-SAME = ("base_model_name_or_path", "r", "lora_alpha", "use_rslora", "target_modules", "modules_to_save")
+SAME = ("base_model_name_or_path", "revision", "r", "lora_alpha", "use_rslora", "target_modules", "modules_to_save")
 
 
 def make_parser() -> argparse.ArgumentParser:

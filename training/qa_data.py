@@ -88,10 +88,18 @@ def load_qa(
 
 
 def evenly(rows: Any, count: int | None) -> Any:
-    """`count` of the rows, spread over all of them; all when `count` is None or more than there are."""
+    """`count` of the questions, spread over all of them; all when `count` is None or more than there are.
+
+    Of TriviaQA, whose rows are a question's documents, each question keeps all of its own.
+    """
     if count is None or count >= len(rows):
         return rows
-    return rows.select([number * len(rows) // count for number in range(count)])
+    if "question_id" not in rows.column_names:
+        return rows.select([number * len(rows) // count for number in range(count)])
+    ids = rows["question_id"]
+    questions = list(dict.fromkeys(ids))
+    chosen = {questions[number * len(questions) // count] for number in range(count)}
+    return rows.select([number for number, question in enumerate(ids) if question in chosen])
 
 
 def metric_of(dataset: str, rows: Any) -> str:

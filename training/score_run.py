@@ -126,9 +126,7 @@ def languages_to_score(args: argparse.Namespace) -> dict[str, Callable[[], Any]]
     by_language: dict[str, list[int]] = {}
     for number, code in enumerate(rows["language"]):
         by_language.setdefault(code, []).append(number)
-    return {
-        code: partial(_sample, rows.select(numbers), args.max_eval_samples) for code, numbers in by_language.items()
-    }
+    return {code: partial(evenly, rows.select(numbers), args.max_eval_samples) for code, numbers in by_language.items()}
 
 
 def _load(args: argparse.Namespace, language: str | None, everything: bool = False) -> Any:
@@ -144,18 +142,7 @@ def _load(args: argparse.Namespace, language: str | None, everything: bool = Fal
         within_articles=args.within_articles,
         on_bad_span=args.on_bad_span,
     )
-    return rows if everything else _sample(rows, args.max_eval_samples)
-
-
-def _sample(rows: Any, count: int | None) -> Any:
-    """`count` questions, evenly spread; of TriviaQA, whose rows are a question's documents, each with all of them."""
-    if count is None or "question_id" not in rows.column_names:
-        return evenly(rows, count)
-    first: dict[str, int] = {}
-    for number, question in enumerate(rows["question_id"]):
-        first.setdefault(question, number)
-    chosen = set(evenly(rows.select(first.values()), count)["question_id"])
-    return rows.select([number for number, question in enumerate(rows["question_id"]) if question in chosen])
+    return rows if everything else evenly(rows, args.max_eval_samples)
 
 
 def _open(output_dir: Path, args: argparse.Namespace, processes: int) -> dict[str, Any]:

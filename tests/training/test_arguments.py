@@ -78,6 +78,7 @@ def test_old_and_new_flags_arrive(parser, given, name, expected):
         ("--eval_strategy sometimes", ["sometimes"]),
         ("--fp16_full_eval --bf16_full_eval", ["fp16 and bf16"]),
         ("stray", ["'stray'"]),
+        ("--group_by_length True", ["--group_by_length True", "alone"]),
     ],
 )
 def test_bad_input_is_one_sentence(parser, given, parts):

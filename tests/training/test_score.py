@@ -15,6 +15,7 @@ from accelerate import PartialState
 from hub_datasets.cli import UserError
 from tests.training.launch import run
 from training import metrics, score, score_run
+from training.qa_data import evenly
 from training.qa_scores import averages
 
 from . import qa_tiny
@@ -245,9 +246,9 @@ class TestOtherMetrics:
         from datasets import Dataset
 
         rows = Dataset.from_dict({"id": list("abcdefg"), "question_id": ["1", "1", "1", "2", "3", "3", "4"]})
-        assert score_run._sample(rows, 2)["id"] == ["a", "b", "c", "e", "f"]
-        assert score_run._sample(rows, 4)["id"] == score_run._sample(rows, None)["id"] == list("abcdefg")
-        assert score_run._sample(rows.remove_columns("question_id"), 2)["id"] == ["a", "d"]
+        assert evenly(rows, 2)["id"] == ["a", "b", "c", "e", "f"]
+        assert evenly(rows, 4)["id"] == evenly(rows, None)["id"] == list("abcdefg")
+        assert evenly(rows.remove_columns("question_id"), 2)["id"] == ["a", "d"]
 
     def test_unanswerable_questions(self, model, tmp_path):
         tree = qa_tiny.articles(2)
