@@ -64,10 +64,10 @@ def _explain_hub(error: Exception) -> str | None:
         (errors.HFValidationError, "not a Hub id and not a local folder: {error}"),
         (errors.HfHubHTTPError, "the Hub refused the request: {error}"),
         (errors.HTTPError, "the Hub cannot be reached ({error}): check the connection and HF_ENDPOINT"),
-        # The transport for large files has errors of its own, which carry no response.
-        (ConnectionError, "the Hub cannot be reached ({error}): check the connection and HF_ENDPOINT"),
-        (TimeoutError, "the Hub does not answer ({error}): check the connection and HF_ENDPOINT"),
     ]
+    # The client's transport for large files raises Python's own errors, of no kind and with no number.
+    if type(error) in (ConnectionError, TimeoutError) and error.errno is None:  # type: ignore[attr-defined]
+        return f"the Hub cannot be reached ({' '.join(str(error).split())}): check the connection and HF_ENDPOINT"
     for kind, sentence in sentences:
         if isinstance(error, kind):
             return sentence.format(where=_address(error), error=" ".join(str(error).split()))

@@ -49,7 +49,9 @@ def atomic_folder(
     """
     given = check_output_dir(target, overwrite, argument, replace_flag)
     target = given.resolve()  # a link to a folder cannot be renamed over, the folder can
-    if target.is_mount() or any(place.is_relative_to(target) for place in (Path.cwd(), Path("~").expanduser())):
+    if target.is_mount() or any(
+        place.is_relative_to(target) for place in (Path.cwd(), Path("~").expanduser().resolve())
+    ):
         raise UserError(f"{argument} {str(given)!r} is in use and cannot be replaced: give a folder inside it")
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))

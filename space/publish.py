@@ -81,7 +81,7 @@ def _files() -> list[Path]:
     """
     if not (ROOT / ".git").exists():
         found = (file.relative_to(ROOT) for room in ROOMS for file in (ROOT / room).rglob("*") if file.is_file())
-        return [file for file in found if "__pycache__" not in file.parts and not file.name.startswith(".")]
+        return [file for file in found if not any(part == "__pycache__" or part[0] == "." for part in file.parts)]
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--", *ROOMS]
     try:
         listed = subprocess.run(command, capture_output=True, check=True).stdout.decode()

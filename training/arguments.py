@@ -32,7 +32,7 @@ THESIS_FLAGS = {
     "per_gpu_eval_batch_size": "per_device_eval_batch_size",
     "no_cuda": "use_cpu",
 }
-SWITCHES = [name for name, new in THESIS_FLAGS.items() if " " in new]
+SWITCHES = [f"--{name}" for name, new in THESIS_FLAGS.items() if " " in new]  # they took no value
 LAST = "last"
 
 
@@ -124,8 +124,10 @@ def rewrite_thesis_flags(argv: list[str]) -> list[str]:
         name = word[2:].replace("-", "_") if word.startswith("--") else ""
         if name == "warmup_ratio":
             _check_ratio(following)
-        if name in SWITCHES and following.lower() in ("true", "false"):
-            raise UserError(f"--{name} {following} is a switch of older releases: give --{name} alone, or leave it out")
+        if word in ("True", "False", "true", "false") and position and words[position - 1] in SWITCHES:
+            continue
+        if f"--{name}" in SWITCHES and following.lower() == "false":
+            continue
         if name in THESIS_FLAGS:
             new, *value = THESIS_FLAGS[name].split()
             rewritten += [f"--{new}", *value]

@@ -1,6 +1,7 @@
 """The model card of a fine-tuned model, every number taken from its run, and the push of both in one commit."""
 
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from conversion.embedded import LONG_NAME, NAME
 from hub_datasets.files import write_atomically
 
 from .finetune_arguments import FinetuneArguments
@@ -48,7 +50,8 @@ def write_card(
 
 def hub_id(model: str) -> str | None:
     """`model` where it is an id on the Hub, which a card may link to: neither a folder nor a name of this project."""
-    return model if "/" in model and not Path(model).expanduser().exists() else None
+    ours = model in (NAME, LONG_NAME) or Path(model).expanduser().exists()
+    return model if not ours and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) else None
 
 
 def _without_token(words: list[str]) -> list[str]:
@@ -80,7 +83,7 @@ def claim_push(training_args: Any) -> bool:
     if training_args.hub_token:
         os.environ["HF_TOKEN"], training_args.hub_token = training_args.hub_token, None
     push, training_args.push_to_hub = training_args.push_to_hub, False
-    if push:
+    if push and training_args.should_save:  # of many machines only one needs a login
         check_model_id(training_args.hub_model_id or _folder_name(training_args))
         build_hf_headers(token=True)  # raises when nobody is logged in
     return push

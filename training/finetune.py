@@ -49,7 +49,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     from training.qa_model import add_lora, check_max_length, load_qa_model, reads_at_most
     from training.qa_report import save_evaluation, score_answers
     from training.qa_trainer import QATrainer
-    from training.resume import MarkCheckpoints, explain_full_disk, forget_run, identity, prepare_output_dir
+    from training.resume import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
     from training.train_features import TrainCollator
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
@@ -112,10 +112,9 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         trainer.add_callback(EarlyStoppingCallback(arguments.early_stopping_patience))
     if training_args.do_train:
         if checkpoint is None:
-            forget_run(training_args)
+            forget_checkpoints(training_args)
         result = trainer.train(resume_from_checkpoint=checkpoint)
-        with explain_full_disk(f"the model into {training_args.output_dir}"):
-            trainer.save_model()
+        save_model(trainer)
         trainer.save_state()
         trainer.save_metrics("train", result.metrics)
     scores = trainer.evaluate() if training_args.do_eval else {}

@@ -12,7 +12,7 @@ from .features import Windower
 from .finetune_arguments import FinetuneArguments
 from .long_examples import Mixture, mix_lengths
 from .qa_data import evenly, load_qa
-from .qa_sources import is_long, reads_data_dir
+from .qa_sources import canonical_name, is_long, reads_data_dir
 from .train_features import train_features
 
 logger = logging.getLogger(__name__)
@@ -77,16 +77,21 @@ def make_features(arguments: FinetuneArguments, training_args: Any, windower: Wi
 
 
 def _load(arguments: FinetuneArguments, split: str, dataset: str, data_files: str | None, language: str | None) -> Any:
+    options: dict[str, Any] = {
+        "nr_concats": arguments.nr_concats,
+        "questions": arguments.questions,
+        "within_articles": arguments.within_articles,
+        "on_bad_span": arguments.on_bad_span,
+    }
+    if dataset != arguments.dataset and canonical_name(dataset).startswith("trivia_qa"):
+        options = {}  # they were meant for the training set, and TriviaQA takes none
     return load_qa(
         dataset,
         split,
         data_files=data_files,
         data_dir=arguments.data_dir if reads_data_dir(dataset, data_files) else None,
         language=language,
-        nr_concats=arguments.nr_concats,
-        questions=arguments.questions,
-        within_articles=arguments.within_articles,
-        on_bad_span=arguments.on_bad_span,
+        **options,
     )
 
 

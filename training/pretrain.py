@@ -45,7 +45,7 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     from training.pretrain_model import load_model, load_tokenizer
     from training.pretrain_report import publish, report
     from training.pretrain_text import open_text, pack_text
-    from training.resume import MarkCheckpoints, explain_full_disk, forget_run, identity, prepare_output_dir
+    from training.resume import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     arguments.check(training_args)
@@ -80,10 +80,9 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     )
     if training_args.do_train:
         if checkpoint is None:
-            forget_run(training_args)
+            forget_checkpoints(training_args)
         trainer.train(resume_from_checkpoint=checkpoint)
-        with explain_full_disk(f"the model into {training_args.output_dir}"):
-            trainer.save_model()
+        save_model(trainer)
         trainer.save_state()
     # --load_best_model_at_end puts another step's weights into the model that was saved: theirs are the figures.
     best = trainer.state.best_model_checkpoint if training_args.load_best_model_at_end else None

@@ -329,9 +329,10 @@ def _paths(data_files: str | Sequence[str] | Mapping[str, Any], split: str) -> l
 
 def _language_in_name(path: Path) -> str:
     """`de` for `xquad.de.json` and `test-context-de-question-en.json`, else `en`, for `my_qa.json` too."""
-    match = re.search(r"context-([a-z]{2})-question|[._-]([a-z]{2})$", path.stem)
-    code = match[1] or match[2] if match else "en"
-    return code if code in LANGUAGES.split() else "en"
+    if match := re.search(r"context-([a-z]{2})-question|\.([a-z]{2})$", path.stem):
+        return match[1] or match[2]
+    match = re.search(r"[_-]([a-z]{2})$", path.stem)
+    return match[1] if match and match[1] in LANGUAGES.split() else "en"
 
 
 def _check_answers(rows: Any, dataset: str, split: str) -> None:

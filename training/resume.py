@@ -32,7 +32,7 @@ SAME_ARGUMENTS = ("seed", "data_seed", "per_device_train_batch_size", "gradient_
 # What a run leaves at the top of its folder: of an earlier one an adapter would be loaded in the new model's place, a
 # threshold taken for its own, a tokenizer's file pushed. What lies deeper is neither loaded nor pushed, and stays.
 LEFT = ("config.json", "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json",
-        "adapter_config.json", "adapter_model.safetensors", "README.md", "tokenizer.json", "tokenizer_config.json",
+        "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json",
         "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "sentencepiece.bpe.model",
         "spiece.model", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "training_args.bin",
         "trainer_state.json", "all_results.json", "train_results.json", "eval_results.json", "predictions.json",
@@ -46,8 +46,10 @@ def identity(training_args: TrainingArguments, **facts: Any) -> dict[str, Any]:
     arguments = {name: getattr(training_args, name) for name in SAME_ARGUMENTS}
     run = {**facts, **arguments, "processes": training_args.world_size}
     run = {name: value for name, value in run.items() if name not in NO_MATTER}
-    if training_args.should_save:  # it writes the mark: the copy of another machine may have another age
-        run["data"] = stamps([facts.get(name) for name in DATA])
+    if training_args.should_save:  # it writes the mark
+        folder = [f"{facts['data_dir']}/**/*.json"] if facts.get("data_dir") else []
+        # Without the age, which a copy on another machine does not share.
+        run["data"] = [stamp[:2] for stamp in stamps([*(facts.get(name) for name in DATA), *folder])]
     return json.loads(json.dumps(run, default=lambda value: getattr(value, "value", str(value))))
 
 
@@ -78,26 +80,36 @@ def prepare_output_dir(training_args: TrainingArguments, run: dict[str, Any], ov
     return str(checkpoint)
 
 
-def forget_run(training_args: TrainingArguments) -> None:
-    """Delete what --overwrite_output_dir gives up: all that is another run's, once everything else is checked."""
+def forget_checkpoints(training_args: TrainingArguments) -> None:
+    """Delete another run's checkpoints, which --overwrite_output_dir gives up, once everything else is checked."""
     if training_args.should_save:
-        for path in _left(Path(str(training_args.output_dir))):
-            if path.is_dir():
-                _delete(path)
-            else:
-                path.unlink()
+        for _, path in _checkpoints(Path(str(training_args.output_dir))):
+            _delete(path)
+
+
+def save_model(trainer: Any) -> None:
+    """Save the trained model; of what an earlier run left, that goes then which was not written anew.
+
+    Until here that run's model stands: a training that ends early costs nothing.
+    """
+    output_dir = Path(str(trainer.args.output_dir))
+    ages = {path: path.stat().st_mtime_ns for path in _left(output_dir)} if trainer.args.should_save else {}
+    with explain_full_disk(f"the model into {output_dir}"):
+        trainer.save_model()
+    for path, age in ages.items():
+        if path.stat().st_mtime_ns == age:
+            path.unlink()
 
 
 def _left(output_dir: Path) -> list[Path]:
-    """What an earlier run has written into output_dir: checkpoints, and files of its own."""
-    checkpoints = [path for _, path in _checkpoints(output_dir)]
-    return checkpoints + [path for name in LEFT for path in output_dir.glob(name) if path.is_file()]
+    return [path for name in LEFT for path in output_dir.glob(name) if path.is_file()]
 
 
 def _check_start_is_kept(output_dir: Path, model: str) -> None:
     """Refuse to start from what is about to be deleted: a run that is then cut short would leave neither."""
     start = Path(model).expanduser().resolve()
-    if any(start in (path.resolve(), path.resolve().parent) for path in _left(output_dir)):
+    left = [*_left(output_dir), *(path for _, path in _checkpoints(output_dir))]
+    if any(start in (path.resolve(), path.resolve().parent) for path in left):
         raise UserError(
             f"--output_dir {str(output_dir)!r} holds --model_name_or_path {model!r}, which would be lost: choose "
             "another folder"
@@ -177,7 +189,7 @@ def explain_full_disk(what: str) -> Iterator[None]:
         known = isinstance(error, OSError) and error.errno in FULL
         if known or any(sign in str(error) for sign in ("os error 28", "inline_container", "PytorchStreamWriter")):
             raise UserError(
-                f"the disk is full while saving {what}: a checkpoint before it is whole; free space and run the same "
-                "command again with --resume_from_checkpoint"
+                f"the disk is full while saving {what}: free space and run the same command again, with "
+                "--resume_from_checkpoint where an earlier checkpoint was saved"
             ) from error
         raise

@@ -31,11 +31,12 @@ def test_the_current_folder_is_refused_before_the_work(tmp_path, monkeypatch):
 
 def test_what_holds_the_current_folder_or_the_home_is_refused(tmp_path, monkeypatch):
     (tmp_path / "project" / "here").mkdir(parents=True)
-    (tmp_path / "home").mkdir()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "home").symlink_to("disk")
     (tmp_path / "project" / "thesis.tex").write_text("years of work")
     monkeypatch.chdir(tmp_path / "project" / "here")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for target in ("..", "../..", "~", "../../home"):
+    for target in ("..", "../..", "~", "../../home", "../../disk"):
         with pytest.raises(UserError, match="is in use and cannot be replaced"):
             fill(target, "1", overwrite=True)
     assert (tmp_path / "project" / "thesis.tex").read_text() == "years of work"

@@ -38,7 +38,7 @@ def remembered() -> list[str]:
     return found
 
 
-def test_the_server_remembers_notext_of_a_visitor(page_server):
+def test_the_server_remembers_no_text_of_a_visitor(page_server):
     assert MARKER.search("kept-" + "0" * 32)
     canary = ["kept-" + "1" * 32]
     assert remembered(), "the search finds nothing at all"

@@ -48,6 +48,8 @@ def test_the_thesis_command_line_is_taken_as_it_stands(parser, tmp_path, monkeyp
     ("given", "name", "expected"),
     [
         ("--group_by_length", "train_sampling_strategy", "group_by_length"),
+        ("--group_by_length True --seed 3", "train_sampling_strategy", "group_by_length"),
+        ("--group_by_length False --seed 3", "train_sampling_strategy", "random"),
         ("--warmup_ratio 0.06", "warmup_steps", 0.06),
         ("--warmup-ratio=0.06", "warmup_steps", 0.06),
         ("--gradient_checkpointing", "activation_checkpointing", True),
@@ -78,7 +80,6 @@ def test_old_and_new_flags_arrive(parser, given, name, expected):
         ("--eval_strategy sometimes", ["sometimes"]),
         ("--fp16_full_eval --bf16_full_eval", ["fp16 and bf16"]),
         ("stray", ["'stray'"]),
-        ("--group_by_length True", ["--group_by_length True", "alone"]),
     ],
 )
 def test_bad_input_is_one_sentence(parser, given, parts):

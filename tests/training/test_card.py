@@ -80,7 +80,8 @@ def test_a_pre_training_card_links_to_what_is_on_the_hub_and_cites_what_was_writ
     scored = {"after": {"step": 3, "eval_loss": 2.5}}
     (tmp_path / "model").mkdir()
     for model, results, linked in [
-        ("org/model", scored, True), ("embedded-long", scored, False), (str(tmp_path / "model"), {}, False)
+        ("org/model", scored, True), ("roberta-base", {}, True),
+        ("embedded-long", scored, False), (str(tmp_path / "model"), {}, False)
     ]:  # fmt: skip
         text = pretrain_report.card(PretrainArguments(model_name_or_path=model, train_file_path="a.raw"), results)
         assert (f"base_model: {model}\n" in text) == ("base_model" in text) == linked

@@ -148,7 +148,9 @@ class TestAnyFile:
         assert load_qa(str(squad_file), "train")["id"] == rows["id"]
         assert set(load_qa("file", "train", data_files=str(squad_file), language="da")["language"]) == {"da"}
 
-    @pytest.mark.parametrize(("name", "language"), [("my_qa", "en"), ("dev.sv", "sv"), ("all-ja", "ja")])
+    @pytest.mark.parametrize(
+        ("name", "language"), [("my_qa", "en"), ("dev.sv", "sv"), ("foqa.fo", "fo"), ("all-ja", "ja")]
+    )
     def test_language_in_the_name(self, squad_file: Path, name: str, language: str) -> None:
         path = squad_file.rename(squad_file.with_name(f"{name}.json"))
         assert load_qa("file", "train", data_files=str(path))["language"][0] == language

@@ -1,7 +1,9 @@
 """What a run finds in its folder: another run's leavings, and what it must not take from them."""
 
 import json
+import os
 import sys
+from unittest.mock import Mock
 
 import pytest
 import transformers
@@ -25,6 +27,10 @@ def test_a_run_over_another_leaves_nothing_that_is_taken_for_its_own(tmp_path, m
     model, data = qa_tiny.checkpoint(tmp_path / "model", "bert"), qa_tiny.squad_file(tmp_path / "squad.json", 1)
     more = {"do_train": True, "max_steps": 1, "save_strategy": "no", "use_cpu": True, "overwrite_output_dir": True}
     monkeypatch.setattr(sys, "argv", ["finetune.py", *flags(model, data, output_dir, **more)])
+    with monkeypatch.context() as broken, pytest.raises(MemoryError):
+        broken.setattr("training.qa_trainer.QATrainer.training_step", Mock(side_effect=MemoryError))
+        finetune.main()
+    assert all((output_dir / name).is_file() for name in others)  # until another model is saved
     finetune.main()
     assert load_qa_model(str(output_dir))[0].config.model_type == "bert"
     assert beside_model(str(output_dir), "eval_results.json") is None
@@ -57,9 +63,11 @@ def test_an_edited_text_is_another_run(tmp_path):
     run = resume.identity(args, train_file_path=str(text), val_file_path=None)
     (checkpoint / resume.MARK).write_text(json.dumps(run))
     assert resume.prepare_output_dir(args, run, overwrite=False) == str(checkpoint)
+    os.utime(text, ns=(1, 1))  # a copy is the same text
+    assert run == resume.identity(args, train_file_path=str(text), val_file_path=None)
     text.write_text("another")
     edited = resume.identity(args, train_file_path=str(text), val_file_path=None)
-    with pytest.raises(UserError, match=r"belongs to another run \(data was .*text\.raw', 3, "):
+    with pytest.raises(UserError, match=r"belongs to another run \(data was .*text\.raw', 3\]"):
         resume.prepare_output_dir(args, edited, overwrite=False)
     del run["data"]
     (checkpoint / resume.MARK).write_text(json.dumps(run))  # as it was written before data had stamps
