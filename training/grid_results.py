@@ -39,8 +39,8 @@ def write_results(scores: Iterable[Score], output_dir: Path, heading: str) -> Pa
 
 TABLE_NOTE = (
     "Exact match / F1 in percent, mean over seeds ± standard deviation (number of seeds); in brackets what the thesis "
-    "published (means of 5 seeds). Averages over languages: see the column's `average` in the grid's file; XQuAD and "
-    "XQ3 are averaged over the thesis's 11 languages, without Romanian, where all 12 were scored."
+    "published (means of 5 seeds). Averages are over all languages that were scored, or over those that the column's "
+    "`average` in the grid's file names: the thesis's grid has its 11 languages of XQuAD and XQ3, without Romanian."
 )
 
 
