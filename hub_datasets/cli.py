@@ -20,6 +20,12 @@ class UserError(ValueError):
     """A mistake that the user can mend: one sentence that names the argument, what was given, and what to do."""
 
 
+def shown(value: object) -> str:
+    """A value inside a sentence: its repr, cut at 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def run(main: Callable[[], object]) -> NoReturn:
     """Call `main()` and leave the process: 0, or 2 with one sentence on stderr, or 130 after Ctrl-C."""
     try:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hub_datasets.cli import UserError
+from hub_datasets.cli import UserError, shown
 from hub_datasets.files import write_atomically
 from training.grid_plan import Plan, Step
 
@@ -45,8 +45,8 @@ def check_settings(output_dir: Path, settings: dict[str, Any]) -> None:
     if different := _difference(held, settings):
         place, was, now = different
         raise UserError(
-            f"--output_dir {str(output_dir)!r} holds a grid with other settings ({place} was {_shown(was)}, "
-            f"now {_shown(now)}): choose another folder"
+            f"--output_dir {str(output_dir)!r} holds a grid with other settings ({place} was {shown(was)}, "
+            f"now {shown(now)}): choose another folder"
         )
     write_atomically(path, json.dumps(_joined(held, settings), indent=1))
 
@@ -184,8 +184,3 @@ def _run(words: list[str], log: Path, lock: int, environment: dict[str, str]) ->
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
         signal.signal(signal.SIGTERM, previous)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial, reduce
 from typing import Any
 
-from hub_datasets.cli import UserError, run
+from hub_datasets.cli import UserError, run, shown
 from training import normalise
 from training.gold import Gold, gold_answers, read_json
 
@@ -209,13 +209,8 @@ def _read_by_id(path: str, argument: str, kind: Any, of_question: str, what: str
         raise UserError(f"{argument} {path!r} is no JSON object: give question ids and for each {what}")
     for identifier, value in content.items():
         if not isinstance(value, kind):
-            raise UserError(f"{argument} {path!r}: the {of_question} {identifier!r} is {_shown(value)}, not {what}")
+            raise UserError(f"{argument} {path!r}: the {of_question} {identifier!r} is {shown(value)}, not {what}")
     return content
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def main() -> None:
