@@ -88,9 +88,8 @@ def banded_attention(query: Tensor, key: Tensor, value: Tensor, plan: Plan, wind
     if plan.rows is not None:
         return BandedAttention.apply(query, key, value, plan.rows, window, dropout_p)
     batch, length, heads, width = query.shape
-    queries, keys = (x.clamp(0, length - 1) for x in _positions(length, window, query.device))
-    query_blocks = query[:, queries].transpose(2, 3)  # (batch, blocks, heads, queries, width)
-    key_blocks, value_blocks = (x[:, keys].transpose(2, 3) for x in (key, value))
+    query_blocks = _blocks(query, window, around=0).transpose(2, 3)  # (batch, blocks, heads, queries, width)
+    key_blocks, value_blocks = (_blocks(x, window, around=1).transpose(2, 3) for x in (key, value))
     if plan.global_tokens is not None:
         index = plan.global_tokens.positions[:, :, None, None].expand(-1, -1, heads, width)
         key_blocks, value_blocks = (
@@ -104,6 +103,19 @@ def banded_attention(query: Tensor, key: Tensor, value: Tensor, plan: Plan, wind
     every = torch.arange(length, device=query.device)
     context = context.transpose(1, 2).reshape(batch, -1, heads, width)[:, every]
     return context.masked_fill(~plan.local[:, :, None, None], 0.0)
+
+
+def _blocks(x: Tensor, window: int, around: int) -> Tensor:
+    """Each block's own tokens (around=0), or with the blocks before and behind it (1): (batch, blocks, tokens, …)."""
+    length = x.shape[1]
+    if torch.compiler.is_exporting():
+        return x[:, _positions(length, window, x.device)[around].clamp(0, length - 1)]
+    # The gradient of slices is a sum of slices; that of indices sorts them first.
+    filled = F.pad(x, (0, 0, 0, 0, around * window, around * window + -length % window))
+    blocks = filled.unflatten(1, (-1, window))
+    if not around:
+        return blocks
+    return torch.cat([blocks[:, :-2], blocks[:, 1:-1], blocks[:, 2:]], dim=2)
 
 
 def _visible_keys(local: Tensor, global_tokens: GlobalTokens | None, window: int) -> Tensor:
@@ -122,8 +134,8 @@ def _visible_keys(local: Tensor, global_tokens: GlobalTokens | None, window: int
 def _positions(length: int, window: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Positions, some beyond the ends, of each block's queries (blocks, window) and keys (blocks, 3 windows).
 
-    Indices, because reshaping would tie an exported graph to one length; and a block too many there, because a graph
-    made for several blocks refuses a single one.
+    An exported graph takes its blocks by these indices too, because reshaping would tie it to one length; and there is
+    a block too many in it, because a graph made for several blocks refuses a single one.
     """
     beyond = window if torch.compiler.is_exporting() else 0
     starts = torch.arange(0, length + beyond, window, device=device)[:, None]

@@ -81,6 +81,9 @@ class FinetuneArguments(SharedArguments):
     unanswerable_fraction: float = field(
         default=0.0, metadata={"help": "Share of examples that are paired with text that does not answer them."}
     )
+    documents_per_question: int = field(
+        default=1, metadata={"help": "How often each question comes, with other paragraphs each time (one epoch)."}
+    )
     random_positions: float = field(
         default=0.0, metadata={"help": "Share of windows put at a random offset of a Longformer's position table."}
     )
@@ -93,6 +96,7 @@ class FinetuneArguments(SharedArguments):
         metadata={"help": "That part: the answer's paragraph, read alone, or the whole document.", "choices": PARTS},
     )
     distil_weight: float = field(default=1.0, metadata={"help": "Weight of that beside the answers' loss."})
+    num_proc: int = field(default=1, metadata={"help": "Processes that make the training windows."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many random examples."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on this many, evenly spread."})
     early_stopping_patience: int | None = field(
@@ -123,6 +127,7 @@ class FinetuneArguments(SharedArguments):
     def check(self, training_args: Any) -> None:
         """Refuse what would fail, or do nothing, after the training."""
         lowest = {"n_best": 1, "max_answer_length": 1, "max_train_samples": 1, "max_eval_samples": 1, "negatives": 0,
+                  "documents_per_question": 1, "num_proc": 1,
                   "held_out_articles": 0, "lora_r": 0, "distil_length": 0, "early_stopping_patience": 1}  # fmt: skip
         for name, least in lowest.items():
             value = getattr(self, name)
@@ -134,6 +139,11 @@ class FinetuneArguments(SharedArguments):
         for name, whole in parts.items():
             if getattr(self, name) != getattr(type(self), name) and not getattr(self, whole):
                 raise UserError(f"--{name} {getattr(self, name)} is of {wholes[whole]}: give --{whole} too")
+        if self.documents_per_question > 1 and not (self.long_fraction or self.unanswerable_fraction):
+            raise UserError(
+                f"--documents_per_question {self.documents_per_question} would draw the same document each time: give "
+                "--long_fraction or --unanswerable_fraction too, or raise --num_train_epochs"
+            )
         evaluated = [(self.eval_dataset or self.dataset, self.eval_data_files)] if self.own_evaluation else []
         check_data_dir(self.data_dir, (self.dataset, self.data_files), *evaluated)
         if self.held_out_articles and self.eval_language is not None and not self.own_evaluation:

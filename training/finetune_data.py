@@ -1,10 +1,16 @@
 """From flags to rows, and from rows to training windows."""
 
 import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from hub_datasets.cli import UserError
 
@@ -16,6 +22,7 @@ from .qa_sources import canonical_name, is_long, reads_data_dir
 from .train_features import train_features
 
 logger = logging.getLogger(__name__)
+CHUNK = 256  # examples that a worker takes at a time
 
 
 def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, Any]:
@@ -59,15 +66,15 @@ def make_features(arguments: FinetuneArguments, training_args: Any, windower: Wi
         arguments.same_article,
         arguments.unanswerable_fraction,
         training_args.seed,
+        arguments.documents_per_question,
     )
     if not any(answers["text"] for answers in rows["answers"]):
         raise UserError(f"--dataset {arguments.dataset!r} has no answer in its training rows: it cannot be trained on")
 
-    def generate() -> Any:
-        mixed = mix_lengths(list(rows), mixture) if mixture.changes_something() else rows
-        yield from train_features(mixed, windower, negatives=arguments.negatives, seed=training_args.seed)
-
-    features = _dataset(generate)
+    drawn = list(mix_lengths(list(rows), mixture)) if mixture.changes_something() else list(rows)
+    chunks = [(drawn[first : first + CHUNK], first) for first in range(0, len(drawn), CHUNK)]
+    windows_of = partial(_windows, windower=windower, negatives=arguments.negatives, seed=training_args.seed)
+    features = _joined(windows_of, chunks, arguments.num_proc)
     positives = sum(ends != [0] for ends in features["ends"])
     logger.info(
         "%d questions became %d training windows, %d with an answer; %.1f M tokens, longest %d",
@@ -105,18 +112,38 @@ def _split_articles(rows: Any, count: int) -> tuple[Any, Any]:
     return rows.select(np.flatnonzero(~np.array(held))), rows.select(np.flatnonzero(held))
 
 
-def _dataset(generate: Any) -> Any:
-    """A data set of training windows, whose token ids come out as numpy arrays."""
-    from datasets import Dataset, Features, Sequence, Value
+def _joined(windows_of: Callable[..., Any], chunks: Sequence[Any], workers: int) -> Any:
+    """The windows of every chunk as one data set, whose token ids come out as numpy arrays."""
+    from datasets import concatenate_datasets
 
-    integers = Sequence(Value("int32"))
-    features = Features(
-        input_ids=integers, length=Value("int32"), prefix_length=Value("int32"), document_length=Value("int32"),
-        starts=integers, ends=integers, place=Value("float32"), paragraph=integers,
-    )  # fmt: skip
-    rows = list(generate())
-    if not rows:
+    progress = partial(tqdm, total=len(chunks), desc="training windows", unit=f" x {CHUNK}", disable=None, leave=False)
+    if workers == 1:
+        parts = list(progress(map(windows_of, chunks)))
+    else:
+        # Spawned, not forked: by now this process has the threads of torch and of the tokenizer.
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread) as pool:
+            parts = list(progress(pool.map(windows_of, chunks)))
+    parts = [part for part in parts if len(part)]
+    if not parts:
         raise UserError("no training window could be made: no answer is covered by the tokenizer's tokens")
-    return Dataset.from_list(rows, features=features).with_format(
-        "numpy", columns=["input_ids"], output_all_columns=True
-    )
+    return concatenate_datasets(parts).with_format("numpy", columns=["input_ids"], output_all_columns=True)
+
+
+def _one_thread() -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _windows(chunk: tuple[Sequence[Mapping[str, Any]], int], windower: Windower, negatives: int, seed: int) -> Any:
+    """The training windows of some rows, the first of which has the number that comes with them, as a data set."""
+    import datasets
+
+    integer, real = datasets.Value("int32"), datasets.Value("float32")
+    integers = datasets.Sequence(integer)
+    features = datasets.Features(
+        input_ids=integers, length=integer, prefix_length=integer, document_length=integer,
+        starts=integers, ends=integers, place=real, paragraph=integers,
+    )  # fmt: skip
+    rows, first = chunk
+    windows = list(train_features(rows, windower, negatives=negatives, seed=seed, first=first))
+    columns = {name: [window[name] for window in windows] for name in features}
+    return datasets.Dataset.from_dict(columns, features=features)

@@ -8,6 +8,7 @@ same article or from other ones, and a share of the questions is paired with tex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class Mixture:
         same_article: share of the long examples whose other paragraphs come from the answer's article.
         unanswerable_fraction: share of the examples whose document lacks the answer.
         seed: the same seed draws the same documents.
+        documents_per_question: so often all rows come, with other documents each time.
     """
 
     long_fraction: float = 0.0
@@ -35,6 +37,7 @@ class Mixture:
     same_article: float = 0.5
     unanswerable_fraction: float = 0.0
     seed: int = 42
+    documents_per_question: int = 1
 
     def __post_init__(self) -> None:
         for name in ("long_fraction", "same_article", "unanswerable_fraction"):
@@ -48,12 +51,13 @@ class Mixture:
 
 
 def mix_lengths(rows: Sequence[Mapping[str, Any]], mixture: Mixture) -> Iterator[dict[str, Any]]:
-    """Yield each row (`id`, `title`, `context`, `question`, `answers`) with its drawn document.
+    """Yield each row (`id`, `title`, `context`, `question`, `answers`) with each of its drawn documents.
 
     Where that holds the answer, `paragraph` says where the row's own context lies in it, as (start, end) in characters.
     """
     paragraphs, by_title = _paragraphs(rows)
-    for number, row in enumerate(rows):
+    drawings = product(range(mixture.documents_per_question), rows)
+    for number, (_, row) in enumerate(drawings):
         rng = np.random.default_rng([mixture.seed, number])
         answerable = rng.random() >= mixture.unanswerable_fraction
         count = 1
@@ -61,6 +65,8 @@ def mix_lengths(rows: Sequence[Mapping[str, Any]], mixture: Mixture) -> Iterator
             count = round(float(np.exp(rng.uniform(np.log(2), np.log(mixture.max_paragraphs)))))
         near = by_title[row["title"]] if rng.random() < mixture.same_article else range(len(paragraphs))
         others = _draw(rng, near, paragraphs, row, count if not answerable else count - 1, answerable)
+        if not answerable and not others:  # an answer such as "a" is in every paragraph: the question keeps its own
+            answerable, others = True, _draw(rng, near, paragraphs, row, count - 1, True)
         separator = SEPARATORS[rng.integers(len(SEPARATORS))]
         if not answerable:
             yield {**row, "context": separator.join(others), "answers": {"text": [], "answer_start": []}}
@@ -99,7 +105,7 @@ def _draw(
 ) -> list[str]:
     """`count` distinct paragraphs in random order, from `near` as far as they go, none of them the row's own.
 
-    Where the row becomes unanswerable, paragraphs that hold an answer's text are passed over.
+    Where the row becomes unanswerable, paragraphs that hold an answer's text are passed over; none may be left.
     """
     taken = {row["context"]}
     answers = [text.lower() for text in row["answers"]["text"]]
@@ -112,6 +118,6 @@ def _draw(
             if text not in taken and (answerable or not any(answer in text.lower() for answer in answers)):
                 taken.add(text)
                 drawn.append(text)
-    if not drawn and count:
+    if not drawn and count and (answerable or len(paragraphs) == 1):
         raise UserError("the training set has too few paragraphs: lower --long_fraction and --unanswerable_fraction")
     return drawn

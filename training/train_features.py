@@ -14,20 +14,21 @@ IGNORED = -100
 
 
 def train_features(
-    rows: Iterable[Mapping[str, Any]], windower: Windower, *, negatives: int = 1, seed: int = 42
+    rows: Iterable[Mapping[str, Any]], windower: Windower, *, negatives: int = 1, seed: int = 42, first: int = 0
 ) -> Iterator[dict[str, Any]]:
     """Yield the training windows of SQuAD-format rows.
 
     Every window that holds a whole answer is kept, with all the answers it holds; of the windows of an answerable
     document that hold none, `negatives` are drawn, but none that repeats an answer's text elsewhere; a document without
-    an answer gives one drawn window in all. An answer that no token covers makes no positive.
+    an answer gives one drawn window in all. An answer that no token covers makes no positive. What is drawn for a row
+    follows from the seed and its number, which is `first` for the first one.
 
     Yields dicts: `input_ids`, `length`, `prefix_length`, `document_length`, `starts` and `ends` (token positions of
     every gold span in the window, or [NO_ANSWER]), `place` (a number in [0, 1) for `TrainCollator`'s position offset),
     `paragraph` (first and last token position of the answer's paragraph, see `mix_lengths`, or of the whole context of
     a row without one; [NO_ANSWER, NO_ANSWER] where the window has it not, or not whole).
     """
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, first):
         rng = np.random.default_rng([seed, number])
         document = windower.document(row["context"])
         spans = gold_spans(document, row["answers"])
