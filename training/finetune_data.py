@@ -113,7 +113,7 @@ def _split_articles(rows: Any, count: int) -> tuple[Any, Any]:
 
 
 def _joined(windows_of: Callable[..., Any], chunks: Sequence[Any], workers: int) -> Any:
-    """The windows of every chunk as one data set, whose token ids come out as numpy arrays."""
+    """The windows of every chunk as one data set."""
     from datasets import concatenate_datasets
 
     progress = partial(tqdm, total=len(chunks), desc="training windows", unit=f" x {CHUNK}", disable=None, leave=False)
@@ -126,7 +126,7 @@ def _joined(windows_of: Callable[..., Any], chunks: Sequence[Any], workers: int)
     parts = [part for part in parts if len(part)]
     if not parts:
         raise UserError("no training window could be made: no answer is covered by the tokenizer's tokens")
-    return concatenate_datasets(parts).with_format("numpy", columns=["input_ids"], output_all_columns=True)
+    return concatenate_datasets(parts)
 
 
 def _one_thread() -> None:
