@@ -5,6 +5,7 @@
     python benchmarks/attention.py --modes training forward --lengths 4096 --dtype bfloat16
     python benchmarks/attention.py --modes training --lengths 512 4096 --width 384 --layers 12 --systems ours floor
     python benchmarks/attention.py --modes memory --lengths 4096
+    python benchmarks/attention.py --device cuda --batch_size 8 --dtype bfloat16 --systems native ours
     python benchmarks/attention.py --modes forward-parts training-parts --layers 1
     python benchmarks/attention.py --modes report
 
@@ -39,6 +40,7 @@ from hub_datasets.files import write_atomically
 SYSTEMS = ("native", "ours", "full", "modernbert", "floor")
 MODES = ("count", "training", "forward", "memory", "forward-parts", "training-parts", "report")
 UNITS = {"count": "flop", "memory": "bytes"}
+UNUSUAL = {"batch_size": 1, "device": "cpu"}  # part of a setting where they are something else
 SHOWN = {"flop": ("GFLOP", 1e9, 0), "bytes": ("MB", 1e6, 0), "seconds": ("seconds", 1, 3)}
 
 
@@ -51,6 +53,7 @@ def main() -> None:
             continue
         for length in args.lengths:
             setting = {"mode": mode, "length": length} | {k: getattr(args, k) for k in ("dtype", "width", "layers")}
+            setting |= {k: v for k, usual in UNUSUAL.items() if (v := getattr(args, k)) != usual}
             measure = parts if mode.endswith("parts") else {"memory": peak_bytes, "count": flops}.get(mode, seconds)
             figures = measure(args, setting)
             record(args.output, setting | {"globals": args.globals, "dropout": args.dropout}, figures)
@@ -68,6 +71,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--lengths", nargs="+", type=int, default=[4096], help="tokens of the input")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="bfloat16 is by autocast")
     parser.add_argument("--width", type=int, default=768, help="hidden size; 12 heads, feed-forward of four widths")
+    parser.add_argument("--batch_size", type=int, default=1, help="inputs at a time; a GPU wants some")
     parser.add_argument("--layers", type=int, default=3, help="number of layers")
     parser.add_argument("--globals", type=int, default=16, help="global tokens, at the start")
     parser.add_argument("--dropout", type=float, default=0.0, help="dropout everywhere (training)")
@@ -100,13 +104,13 @@ def build(system: str, args: argparse.Namespace, length: int):
         "attention_probs_dropout_prob": args.dropout,
     }
     inputs = {
-        "input_ids": torch.randint(2, 1000, (1, length)),
-        "attention_mask": torch.ones(1, length, dtype=torch.long),
+        "input_ids": torch.randint(2, 1000, (args.batch_size, length)),
+        "attention_mask": torch.ones(args.batch_size, length, dtype=torch.long),
     }
     if system in ("native", "ours"):
         config = transformers.LongformerConfig(**sizes, **bert_like, attention_window=512)
         model = transformers.LongformerModel(config, add_pooling_layer=False)
-        inputs["global_attention_mask"] = (torch.arange(length) < args.globals).long()[None]
+        inputs["global_attention_mask"] = (torch.arange(length) < args.globals).long().repeat(args.batch_size, 1)
         if system == "ours":
             use_fast_attention(model)
     elif system == "full":
@@ -126,7 +130,7 @@ def build(system: str, args: argparse.Namespace, length: int):
         model = transformers.ModernBertModel(config)
     else:
         model = Floor(args.width, args.layers)
-        inputs = {"hidden_states": torch.randn(1, length, args.width)}
+        inputs = {"hidden_states": torch.randn(args.batch_size, length, args.width)}
     device = torch.device(args.device)
     return model.to(device), {name: value.to(device) for name, value in inputs.items()}
 
@@ -196,7 +200,7 @@ def parts(args: argparse.Namespace, setting: dict) -> dict[str, float]:
     training = setting["mode"].startswith("training")
     shapes = {"hidden": (width,), "wide": (4 * width,)} | dict.fromkeys(("query", "key", "value"), (12, width // 12))
     x = {
-        name: torch.randn(1, length, *shape, device=args.device, requires_grad=training)
+        name: torch.randn(args.batch_size, length, *shape, device=args.device, requires_grad=training)
         for name, shape in shapes.items()
     }
     heads = x["query"], x["key"], x["value"]
@@ -291,7 +295,7 @@ def record(output: Path, setting: dict, figures: dict[str, float]) -> None:
     import transformers
 
     machine = {
-        "processor": processor(),
+        "processor": torch.cuda.get_device_name() if setting.get("device", "").startswith("cuda") else processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
@@ -326,6 +330,7 @@ def plot(source: Path) -> Path:
     from matplotlib import pyplot
 
     rows = [row for row in json.loads(source.read_text()) if row["unit"] == "seconds" and row["setting"]["layers"] == 3]
+    rows = [row for row in rows if not UNUSUAL.keys() & row["setting"].keys()]
     kinds = [(row["setting"]["mode"], row["setting"]["dtype"]) for row in rows]
     panels = sorted(kind for kind in set(kinds) if kinds.count(kind) > 1)  # one length makes no curve
     grey = "#808890"
@@ -362,6 +367,7 @@ def write_tables(source: Path) -> Path:
     for row in rows:
         setting = row["setting"]
         title = f"{setting['mode']}, {setting['dtype']}, width {setting['width']}, layers {setting['layers']}"
+        title += "".join(f", {name} {setting[name]}" for name in UNUSUAL if name in setting)
         tables.setdefault(f"**{title}**, {SHOWN[row['unit']][0]} (times ours)", []).append(row)
     lines = []
     for title, shown in tables.items():

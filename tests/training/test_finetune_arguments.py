@@ -19,6 +19,10 @@ def training_args(tmp_path_factory) -> TrainingArguments:
     [
         ({"distil_weight": 2.0}, "--distil_weight 2.0 is of the distillation: give --distil_length too"),
         ({"distil_part": "document"}, "--distil_part document is of the distillation: give --distil_length too"),
+        (
+            {"documents_per_question": 2},
+            "--documents_per_question 2 would draw the same document each time: give --long",
+        ),
         ({"lora_dropout": 0.1}, "--lora_dropout 0.1 is of a new adapter: give --lora_r too"),
         ({"dataset": "org/x", "data_dir": "data"}, "--data_dir 'data' is for official files, and 'org/x' is read"),
         ({"dataset": "sample", "data_dir": "data"}, "--data_dir 'data' is for official files, and 'sample' is read"),
@@ -35,6 +39,7 @@ def test_what_would_be_ignored_is_refused(training_args, given: dict, sentence: 
     "given",
     [
         {"distil_length": 512, "distil_weight": 2.0, "distil_part": "document"},
+        {"documents_per_question": 2, "long_fraction": 0.5},
         {"dataset": "sample", "eval_dataset": "xquad", "data_dir": "data"},
         {"dataset": "squad", "eval_dataset": "org/x", "data_dir": "data"},
         {"dataset": "trivia_qa", "data_files": "qa/wikipedia-train.json", "data_dir": "data"},

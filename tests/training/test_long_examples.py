@@ -52,6 +52,22 @@ def test_unanswerable_documents_do_not_hold_the_answer():
         assert before["answers"]["text"][0].lower() not in after["context"].lower()
 
 
+def test_an_answer_that_is_in_every_paragraph_keeps_its_own_document():
+    source = [{**row, "answers": {"text": ["a"], "answer_start": [row["context"].index("a")]}} for row in rows()]
+    for before, after in zip(source, mix_lengths(source, Mixture(unanswerable_fraction=1.0)), strict=True):
+        assert after["context"] == before["context"] and after["answers"] == before["answers"]
+
+
+def test_a_question_comes_with_another_document_each_time():
+    source = rows(20, 5)
+    once = list(mix_lengths(source, Mixture(1.0, 4, seed=7)))
+    twice = list(mix_lengths(source, Mixture(1.0, 4, seed=7, documents_per_question=2)))
+    assert twice[: len(source)] == once
+    pairs = list(zip(once, twice[len(source) :], strict=True))
+    assert all(first["id"] == second["id"] for first, second in pairs)
+    assert sum(first["context"] == second["context"] for first, second in pairs) < 0.1 * len(pairs)
+
+
 def test_nothing_asked_changes_nothing():
     mixture = Mixture()
     assert not mixture.changes_something()
