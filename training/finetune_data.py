@@ -3,9 +3,10 @@
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,10 @@ def make_features(arguments: FinetuneArguments, training_args: Any, windower: Wi
     if not any(answers["text"] for answers in rows["answers"]):
         raise UserError(f"--dataset {arguments.dataset!r} has no answer in its training rows: it cannot be trained on")
 
-    drawn = list(mix_lengths(list(rows), mixture)) if mixture.changes_something() else list(rows)
-    chunks = [(drawn[first : first + CHUNK], first) for first in range(0, len(drawn), CHUNK)]
+    drawn = mix_lengths(list(rows), mixture) if mixture.changes_something() else iter(rows)
     windows_of = partial(_windows, windower=windower, negatives=arguments.negatives, seed=training_args.seed)
-    features = _joined(windows_of, chunks, arguments.num_proc)
+    total = -(-len(rows) * arguments.documents_per_question // CHUNK)
+    features = _joined(windows_of, _chunks(drawn), total, arguments.num_proc)
     positives = sum(ends != [0] for ends in features["ends"])
     logger.info(
         "%d questions became %d training windows, %d with an answer; %.1f M tokens, longest %d",
@@ -112,11 +113,19 @@ def _split_articles(rows: Any, count: int) -> tuple[Any, Any]:
     return rows.select(np.flatnonzero(~np.array(held))), rows.select(np.flatnonzero(held))
 
 
-def _joined(windows_of: Callable[..., Any], chunks: Sequence[Any], workers: int) -> Any:
+def _chunks(rows: Iterator[Any]) -> Iterator[tuple[list[Any], int]]:
+    """CHUNK rows at a time, with the number of the first of them."""
+    first = 0
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk, first
+        first += len(chunk)
+
+
+def _joined(windows_of: Callable[..., Any], chunks: Iterator[Any], total: int, workers: int) -> Any:
     """The windows of every chunk as one data set."""
     from datasets import concatenate_datasets
 
-    progress = partial(tqdm, total=len(chunks), desc="training windows", unit=f" x {CHUNK}", disable=None, leave=False)
+    progress = partial(tqdm, total=total, desc="training windows", unit=f" x {CHUNK}", disable=None, leave=False)
     if workers == 1:
         parts = list(progress(map(windows_of, chunks)))
     else:
