@@ -107,12 +107,14 @@ def _left(output_dir: Path) -> list[Path]:
 
 def _check_start_is_kept(output_dir: Path, model: str) -> None:
     """Refuse to start from what is about to be deleted: a run that is then cut short would leave neither."""
-    start = Path(model).expanduser().resolve()
+    adapter = Path(model).expanduser() / "adapter_config.json"
+    base = [json.loads(adapter.read_text())["base_model_name_or_path"]] if adapter.is_file() else []
+    starts = [Path(name).expanduser().resolve() for name in (model, *base)]
     left = [*_left(output_dir), *(path for _, path in _checkpoints(output_dir))]
-    if any(start in (path.resolve(), path.resolve().parent) for path in left):
+    if any(start in (path.resolve(), path.resolve().parent) for path in left for start in starts):
         raise UserError(
-            f"--output_dir {str(output_dir)!r} holds --model_name_or_path {model!r}, which would be lost: choose "
-            "another folder"
+            f"--output_dir {str(output_dir)!r} holds --model_name_or_path {model!r} or its base, which would be lost: "
+            "choose another folder"
         )
 
 

@@ -55,6 +55,17 @@ def test_a_run_never_deletes_what_it_starts_from(tmp_path, start, kept):
     assert resume.prepare_output_dir(args, run, overwrite=True) is None
 
 
+def test_a_run_never_deletes_the_base_of_its_adapter(tmp_path):
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    for folder in (base, adapter):
+        folder.mkdir()
+    (base / "config.json").write_text("{}")
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    args = transformers.TrainingArguments(output_dir=str(base), do_train=True, use_cpu=True)
+    with pytest.raises(UserError, match="or its base, which would be lost"):
+        resume.prepare_output_dir(args, {"model_name_or_path": str(adapter)}, overwrite=True)
+
+
 def test_an_edited_text_is_another_run(tmp_path):
     text, checkpoint = tmp_path / "text.raw", tmp_path / "out" / "checkpoint-5"
     checkpoint.mkdir(parents=True)
