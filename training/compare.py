@@ -1,0 +1,107 @@
+"""Is the difference between two scores more than chance? Two runs of score.py on the same questions, side by side.
+
+    python -m training.compare --scores runs/x1 runs/x3
+    python -m training.compare --scores runs/long runs/short --language en,de --data_dir data/xquad
+
+Each question's two scores are subtracted, and the questions are drawn anew, with replacement, thousands of times: 95%
+of the differences of the means lie in the interval that is printed (paired bootstrap: Efron and Tibshirani 1993,
+chapter 13; Koehn 2004 for scores of language models). The runs may differ in anything but their questions: the model,
+how it reads, or the documents (XQ3 at 1 paragraph and at 3 asks the same).
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hub_datasets.cli import UserError, run, shown
+from hub_datasets.files import write_atomically
+from training.gold import gold_answers, read_json
+
+METRICS = ("squad", "mlqa", "language_aware")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Compare two runs of score.py question by question.",
+        epilog="example: python -m training.compare --scores runs/x1 runs/x3",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--scores", nargs=2, required=True, metavar="DIR", help="two output folders of score.py")
+    parser.add_argument("--language", help="languages, with commas (default: all that both runs have)")
+    parser.add_argument("--metric", choices=METRICS, default="squad", help="how a question is scored")
+    parser.add_argument("--data_dir", help="where the official files are now, if not where they were scored")
+    parser.add_argument("--draws", type=int, default=10_000, help="samples of the questions")
+    parser.add_argument("--seed", type=int, default=42, help="of the samples")
+    parser.add_argument("--output", help="also write the figures to this JSON file")
+    return parser
+
+
+def compare(folders: list[str], args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Language to `questions`, the mean F1 of both in percent, their `difference`, and its 95% interval `low`, `high`.
+
+    Raises:
+        UserError: a folder without scores, no common language, or other questions.
+    """
+    runs = [read_json(Path(folder) / "scores.json", "--scores") for folder in folders]
+    for folder, held in zip(folders, runs, strict=True):
+        if not (isinstance(held, dict) and {"run", "languages"} <= held.keys()):
+            raise UserError(f"--scores {folder!r} has a scores.json that is not score.py's: give its --output_dir")
+    common = [name for name in runs[0]["languages"] if name in runs[1]["languages"]]
+    languages = args.language.split(",") if args.language else common
+    missing = [name for name in languages if name not in common]
+    if missing or not common:
+        raise UserError(f"--language {','.join(missing) or 'all'!r} is not in both of {folders}: score it in both")
+    generator = np.random.default_rng(args.seed)
+    result = {}
+    for language in languages:
+        first, second = (_f1(Path(f), held, language, args) for f, held in zip(folders, runs, strict=True))
+        if first.keys() != second.keys():
+            raise UserError(
+                f"--scores {folders[0]!r} and {folders[1]!r} answer other questions in {language!r} ({len(first)} and "
+                f"{len(second)}): score both with the same --questions and --max_eval_samples"
+            )
+        pairs = 100 * np.array([(first[name], second[name]) for name in first])
+        differences = pairs[:, 0] - pairs[:, 1]
+        drawn = generator.integers(len(differences), size=(args.draws, len(differences)))
+        low, high = np.percentile(differences[drawn].mean(axis=1), [2.5, 97.5])
+        result[language] = {
+            "questions": len(pairs), "first": float(pairs[:, 0].mean()), "second": float(pairs[:, 1].mean()),
+            "difference": float(differences.mean()), "low": float(low), "high": float(high),
+        }  # fmt: skip
+    return result
+
+
+def _f1(folder: Path, held: dict[str, Any], language: str, args: argparse.Namespace) -> dict[str, float]:
+    """Question id to F1 (0 to 1), from the predictions of a run and the questions that it was made of."""
+    from training.metrics import question_scores, read_predictions
+    from training.score_run import languages_to_score
+
+    asked = argparse.Namespace(**held["run"])
+    asked.data_dir = args.data_dir or asked.data_dir
+    questions = gold_answers(languages_to_score(asked)[language]())
+    inside = folder / language / "predictions.json"
+    path = inside if inside.is_file() else folder / "predictions.json"
+    predictions = read_predictions(str(path))
+    _, f1 = question_scores(args.metric, questions, predictions, language.split(".")[0])
+    return {name: score for (name, _), score in zip(questions, f1, strict=True)}
+
+
+def main() -> None:
+    from training import tables
+
+    args = make_parser().parse_args()
+    if args.draws < 1:
+        raise UserError(f"--draws {args.draws} is below 1: give some thousands")
+    result = compare(args.scores, args)
+    print(f"F1 of {shown(args.scores[0])} less that of {shown(args.scores[1])}")
+    header = ["language", "questions", "first", "second", "difference", "95% from", "to"]
+    print(tables.aligned(header, [[name, *each.values()] for name, each in result.items()]))
+    if args.output:
+        write_atomically(args.output, json.dumps({"scores": args.scores, **result}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run(main)
