@@ -73,7 +73,7 @@ def pack(adapter: Path, xquad: dict[str, Any], made_by: str, output_dir: Path, o
         raise UserError(f"--adapter {str(adapter)!r} takes {len(content):,} bytes, above {LARGEST:,}: lower --lora_r")
     config = read_json(adapter / "adapter_config.json", "--adapter")
     scores = {
-        language: {name: round(score[name], 2) for name in ("exact_match", "f1")}
+        language: {name: round(score[name], 4) for name in ("exact_match", "f1")}
         for language, score in xquad["languages"].items()
     }
     rows = [*xquad["languages"].items(), ("average", xquad["average"])]  # rounded once
