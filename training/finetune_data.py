@@ -1,10 +1,7 @@
 """From flags to rows, and from rows to training windows."""
 
 import logging
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,6 +15,7 @@ from hub_datasets.cli import UserError
 from .features import Windower
 from .finetune_arguments import FinetuneArguments
 from .long_examples import Mixture, mix_lengths
+from .processes import worker_pool
 from .qa_data import evenly, load_qa
 from .qa_sources import canonical_name, is_long, reads_data_dir
 from .train_features import train_features
@@ -129,17 +127,12 @@ def _joined(windows_of: Callable[..., Any], chunks: Iterator[Any], total: int, w
     if workers == 1:
         parts = list(progress(map(windows_of, chunks)))
     else:
-        # Spawned, not forked: by now this process has the threads of torch and of the tokenizer.
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread) as pool:
+        with worker_pool(workers) as pool:
             parts = list(progress(pool.map(windows_of, chunks)))
     parts = [part for part in parts if len(part)]
     if not parts:
         raise UserError("no training window could be made: no answer is covered by the tokenizer's tokens")
     return concatenate_datasets(parts)
-
-
-def _one_thread() -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 def _windows(chunk: tuple[Sequence[Mapping[str, Any]], int], windower: Windower, negatives: int, seed: int) -> Any:

@@ -10,10 +10,8 @@ import fcntl
 import functools
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -27,6 +25,7 @@ from tqdm import tqdm
 from hub_datasets.cli import UserError
 from hub_datasets.files import write_atomically
 
+from .processes import worker_pool
 from .text_source import TextSource
 
 MANIFEST = "pack.json"
@@ -224,14 +223,9 @@ def _write_missing_shards(source: TextSource, packer: Packer, folder: Path, num_
         for _ in progress(map(write, missing)):
             pass
         return
-    # Spawned, not forked: by now this process has the threads of torch and of the tokenizer.
-    with ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn"), _one_thread) as pool:
+    with worker_pool(num_proc) as pool:
         for _ in progress(pool.map(write, missing)):
             pass
-
-
-def _one_thread() -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 def _write_shard(source: TextSource, packer: Packer, folder: Path, shard: int) -> None:
