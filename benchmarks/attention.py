@@ -35,7 +35,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from hub_datasets.files import write_atomically
+from foundation.cli import command_parser
+from foundation.files import write_atomically
 
 SYSTEMS = ("native", "ours", "full", "modernbert", "floor")
 MODES = ("count", "training", "forward", "memory", "forward-parts", "training-parts", "report")
@@ -61,10 +62,9 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description=__doc__.split("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="example: python benchmarks/attention.py --modes training forward --lengths 4096",
+        example="python benchmarks/attention.py --modes training forward --lengths 4096",
     )
     parser.add_argument("--modes", nargs="+", choices=MODES, default=["training", "forward"], help="what to measure")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="what takes part")
@@ -186,7 +186,7 @@ def parts(args: argparse.Namespace, setting: dict) -> dict[str, float]:
     """Median seconds of one layer of ours, of its linear maps, and of its other parts, each alone."""
     import torch
 
-    from conversion.banded import banded_attention, make_plan
+    from conversion.attention.banded import banded_attention, make_plan
 
     if args.dtype != "float32":
         sys.exit(f"The parts are measured in float32, not in {args.dtype}.")

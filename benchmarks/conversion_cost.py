@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import processor
-from hub_datasets.cli import run
-from hub_datasets.files import write_atomically
+from foundation.cli import command_parser, run
+from foundation.files import write_atomically
 
 VOCABULARY, HIDDEN, LAYERS, FEED_FORWARD, POSITIONS = 250_002, 768, 12, 3072, 514
 MAX_POS = 4096
@@ -143,10 +143,9 @@ def in_new_process(way: str, source: Path, target: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Time and memory of converting an XLM-R-base-sized checkpoint.",
-        epilog="example: python -m benchmarks.conversion_cost --repeats 3",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m benchmarks.conversion_cost --repeats 3",
     )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each way; the median counts")
     parser.add_argument("--output", default="docs/conversion.json", help="where the figures go")

@@ -6,10 +6,9 @@
 Draws what training/score.py measured and training/pack_adapter.py put beside the adapter; measures nothing itself.
 """
 
-import argparse
 from pathlib import Path
 
-from hub_datasets.cli import UserError, run
+from foundation.cli import UserError, command_parser, run
 
 
 def by_f1(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -23,16 +22,15 @@ def line(scores: dict[str, dict[str, float]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Draw the adapter's XQuAD scores by language.",
-        epilog="example: python -m benchmarks.languages --scores space/adapter/scores.json",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m benchmarks.languages --scores space/adapter/scores.json",
     )
     parser.add_argument("--scores", type=Path, default=Path("space/adapter/scores.json"), help="of pack_adapter.py")
     parser.add_argument("--output", type=Path, default=Path("docs/languages.png"), help="the plot")
     arguments = parser.parse_args()
-    from training import plots
-    from training.gold import read_json
+    from foundation import plots
+    from foundation.files import read_json
 
     scores = read_json(arguments.scores, "--scores").get("xquad")
     if not scores:

@@ -17,17 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import processor
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import write_atomically
+from foundation.cli import UserError, command_parser, run
+from foundation.files import write_atomically
 
 PARAGRAPHS = (1, 3, 6, 12, 24)
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="F1 on XQ3 by the number of paragraphs, for several ways of reading.",
-        epilog='example: python -m benchmarks.length_curve --data_dir data/xquad --reader "4,096=runs/long"',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example='python -m benchmarks.length_curve --data_dir data/xquad --reader "4,096=runs/long"',
     )
     parser.add_argument(
         "--reader", action="append", required=True, help="LABEL=CHECKPOINT[@MAX_LENGTH]; may be repeated"
@@ -67,7 +66,7 @@ def score_point(
 
 
 def main() -> None:
-    from training import plots, tables
+    from foundation import plots, tables
 
     args = make_parser().parse_args()
     curves = []

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import processor
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import write_atomically
+from foundation.cli import UserError, command_parser, run
+from foundation.files import write_atomically
 
 QUESTIONS_IN_SQUAD = 87_599
 
@@ -156,11 +156,9 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     assert __doc__ is not None
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.long_datasets",
+    parser = command_parser(
         description=__doc__.split("\n")[0],
-        epilog="example: python -m benchmarks.long_datasets --squad squad/train-v1.1.json --xquad_dir xquad",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m benchmarks.long_datasets --squad squad/train-v1.1.json --xquad_dir xquad",
     )
     parser.add_argument("--squad", type=Path, help="SQuAD-format file that is repeated to SQuAD's size")
     parser.add_argument("--xquad_dir", type=Path, help="folder of xquad.LANGUAGE.json")

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import write_atomically
+from foundation.cli import UserError, command_parser, run
+from foundation.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def _f1(precision: float, recall: float) -> float:
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Read every pair and judge; returns what no_answer.json holds."""
     from space.reader import load_reader
-    from training.predict import predict
-    from training.qa_data import load_qa
+    from training.corpora.load import load_qa
+    from training.qa.predict import predict
 
     reader = load_reader(arguments.model_name_or_path, threshold=0.0)
     examples = []
@@ -144,7 +144,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     """Held-out figures, all languages together and each by itself."""
-    from training.tables import aligned
+    from foundation.tables import aligned
 
     columns = ("questions", "precision", "recall", "f1", "answerable_lost")
     rows = {"all": report["held_out"], **report["languages"]}
@@ -179,13 +179,12 @@ def plot(report: dict[str, Any], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Measure “not answered here” and choose its threshold.",
-        epilog="example: python -m benchmarks.no_answer --data_dir data/xquad --output_dir runs/no_answer",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m benchmarks.no_answer --data_dir data/xquad --output_dir runs/no_answer",
     )
     parser.add_argument("--model_name_or_path", help="QA model or adapter; by default the one shipped with the project")
-    parser.add_argument("--dataset", default="xquad", help="a data set of training.qa_data")
+    parser.add_argument("--dataset", default="xquad", help="a data set of training.corpora.load")
     parser.add_argument("--data_dir", help="its official files; without it the Hub is asked")
     parser.add_argument("--language", default="en,de,es,ru,zh,ar", help="languages, with commas")
     parser.add_argument("--nr_concats", type=int, default=5, help="paragraphs of one article in a document")

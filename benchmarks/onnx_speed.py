@@ -6,21 +6,19 @@ One run on one machine, the same number of threads for all, medians. Not named o
 on sys.path, where that file would hide the library.
 """
 
-import argparse
 import json
 import sys
 import tempfile
 from pathlib import Path
 
-from hub_datasets.cli import run
-from hub_datasets.files import write_atomically
+from foundation.cli import command_parser, run
+from foundation.files import write_atomically
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Speed of the exported ONNX graph beside PyTorch.",
-        epilog="example: python -m benchmarks.onnx_speed --repeats 3",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m benchmarks.onnx_speed --repeats 3",
     )
     parser.add_argument("--model", default="embedded-long", help="a Longformer: folder or Hub id")
     parser.add_argument("--lengths", type=int, nargs="+", default=[512, 1024, 4096], help="token counts")

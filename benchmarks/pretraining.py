@@ -27,8 +27,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import write_atomically
+from foundation.cli import UserError, command_parser, run
+from foundation.files import write_atomically
 
 WAYS = ("notebook", "ours")
 
@@ -52,10 +52,8 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=str(__doc__).split("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="example: python benchmarks/pretraining.py step --layers 2",
+    parser = command_parser(
+        description=str(__doc__).split("\n")[0], example="python benchmarks/pretraining.py step --layers 2"
     )
     parser.add_argument("mode", choices=("step", "corpus"), help="what to measure")
     parser.add_argument("--length", type=int, default=4096, help="tokens of a sequence")
@@ -119,8 +117,8 @@ def step_child(args: argparse.Namespace) -> dict[str, Any]:
     import transformers
 
     from conversion.attention import use_fast_attention
-    from training.masked_loss import LongformerForMaskedLM
-    from training.mlm_trainer import freeze_global_projections
+    from training.pretraining.loss import LongformerForMaskedLM
+    from training.pretraining.trainer import freeze_global_projections
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
@@ -177,9 +175,9 @@ def corpus_child(args: argparse.Namespace) -> dict[str, Any]:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import LongformerConfig, LongformerForMaskedLM, PreTrainedTokenizerFast
 
-    from training.mlm import EpochSampler, Masker
-    from training.text_data import pack
-    from training.text_source import TextFile
+    from training.pretraining.masking import EpochSampler, Masker
+    from training.pretraining.packing import pack
+    from training.pretraining.source import TextFile
 
     paragraphs = args.text.read_text(encoding="utf-8").split("\n")
     specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]

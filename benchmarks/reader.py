@@ -8,7 +8,6 @@ made long (windows of 4,096 tokens, the question global) and as it is (windows o
 take turns, so that a noisy moment hits both. Writes docs/reader.json.
 """
 
-import argparse
 import json
 import resource
 import statistics
@@ -16,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hub_datasets.cli import run
-from hub_datasets.files import write_atomically
+from foundation.cli import command_parser, run
+from foundation.files import write_atomically
 
 QUESTION = "What did the author buy during the first voyage to America?"
 GOAL_TOKENS, GOAL_SECONDS = 4_096, 2.5
@@ -32,8 +31,8 @@ def document_of(reader: Any, tokens: int, text: str) -> str:
 def readers() -> dict[str, Any]:
     """The long reader and its short source, by the name in the table."""
     from space.reader import DOC_STRIDE, MAX_QUESTION_TOKENS, Reader
-    from training.features import Windower
-    from training.qa_model import check_max_length, load_qa_model
+    from training.qa.model import check_max_length, load_qa_model
+    from training.qa.windows import Windower
 
     found = {}
     for label, name in (("long, windows of 4,096", "embedded-long"), ("source, windows of 512", "embedded")):
@@ -99,17 +98,16 @@ def measure(lengths: list[int], repeats: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Time the long reader beside the short source.",
-        epilog="example: python -m benchmarks.reader --lengths 4096 --repeats 9",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m benchmarks.reader --lengths 4096 --repeats 9",
     )
     parser.add_argument("--lengths", default="1024,4096,16384,65536", help="tokens of the documents, with commas")
     parser.add_argument("--repeats", type=int, default=9, help="rounds a length, fewer above 4,096 tokens")
     parser.add_argument("--output", type=Path, default=Path("docs/reader.json"), help="where the figures go")
     arguments = parser.parse_args()
     from benchmarks.machine import machine
-    from training.tables import aligned
+    from foundation.tables import aligned
 
     rows = measure([int(length) for length in arguments.lengths.split(",")], arguments.repeats)
     header = list(rows[0])

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training.cost_model import (
+from benchmarks.cost_model import (
     ROBERTA_BASE,
     XLMR_BASE,
     XLMR_LARGE,
@@ -27,6 +27,7 @@ from training.cost_model import (
     state_bytes,
     training_flops,
 )
+from foundation.cli import command_parser
 
 DAY = 86_400
 UPDATES, SEQUENCES, LENGTH, WINDOW = 6000, 64, 4096, 512
@@ -46,10 +47,8 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=str(__doc__).split("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="example: python benchmarks/scaling.py predict --utilisation 0.25",
+    parser = command_parser(
+        description=str(__doc__).split("\n")[0], example="python benchmarks/scaling.py predict --utilisation 0.25"
     )
     parser.add_argument("mode", choices=("check", "predict"), help="what to print")
     parser.add_argument(

@@ -7,7 +7,6 @@ Everything stays on loopback. Each client asks about the short examples in turn,
 answered. Writes docs/space_load.json.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -25,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.hostile_files import many_pages, zip_bomb
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import write_atomically
+from foundation.cli import UserError, command_parser, run
+from foundation.files import write_atomically
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)> ${7*7} {{value}}"
 
@@ -232,17 +231,16 @@ def squeezed(text: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Ask the page from many clients, then attack it.",
-        epilog="example: python -m benchmarks.space_load --clients 20 --seconds 60",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m benchmarks.space_load --clients 20 --seconds 60",
     )
     parser.add_argument("--clients", type=int, default=20, help="visitors at the same time")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long they ask")
     parser.add_argument("--output", type=Path, default=Path("docs/space_load.json"), help="where the figures go")
     arguments = parser.parse_args()
     from benchmarks.machine import machine
-    from training.tables import aligned
+    from foundation.tables import aligned
 
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / "uploads"

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from .families import AUTO_CLASSES
 from .report import Report
-from .verify import AUTO_CLASSES
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 PIPELINES = {

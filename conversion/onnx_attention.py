@@ -1,6 +1,6 @@
 """Longformer attention in operations that an ONNX graph can hold, with every length dynamic.
 
-The native encoder asks `.any().item()` which of two graphs to build, and the fast one (conversion/attention.py) walks
+The native encoder asks `.any().item()` which of two graphs to build, and the fast one (attention/modules.py) walks
 blocks in Python; neither can be one graph. Here the band is three neighbouring blocks of keys, half a window wide each,
 and the global tokens are gathered into a dimension of their own, as long as the row with the most of them (never less
 than one, so that an input without any is no special case). Same weights, same numbers.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 
 from .checkpoint import TORCH_NAMES, Output, Tensor
 from .families import DECODER_BIAS, DECODER_WEIGHT, FAMILIES, POSITIONS, WORDS, Mapping

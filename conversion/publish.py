@@ -11,9 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hub_datasets.cli import UserError, run
-
-from .checkpoint import read_json
+from foundation.cli import UserError, command_parser, run
+from foundation.files import read_json
 
 WRITTEN = ("config.json", "model.safetensors", "README.md", "conversion_report.json")
 
@@ -37,7 +36,7 @@ def publish(folder: str | Path, hub_model_id: str, *, private: bool = False) -> 
     Raises:
         UserError: the folder is not a conversion's, there is no login, or the Hub refuses; nothing is half pushed.
     """
-    from hub_datasets.push import push_folder
+    from foundation.push import push_folder
 
     folder = Path(folder)
     check_model_id(hub_model_id)
@@ -46,7 +45,7 @@ def publish(folder: str | Path, hub_model_id: str, *, private: bool = False) -> 
         raise UserError(
             f"FOLDER {str(folder)!r} lacks {', '.join(missing)}: give a folder that conversion.convert has written"
         )
-    record = read_json(folder / "conversion_report.json")
+    record = read_json(folder / "conversion_report.json", "FOLDER", dict)
     with tempfile.TemporaryDirectory() as staged:
         stage_model(folder, staged)
         card = Path(staged) / "README.md"
@@ -87,12 +86,10 @@ def _name_in_card(card: str, new: str) -> str:
 
 
 def main() -> None:
-    import argparse
 
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Push a converted model to the Hub in one commit, logged in by `hf auth login` or HF_TOKEN.",
-        epilog="example: python -m conversion.publish long-4096 --hub_model_id org/xlm-long-4096 --private",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m conversion.publish long-4096 --hub_model_id org/xlm-long-4096 --private",
     )
     parser.add_argument("folder", metavar="FOLDER", help="what conversion.convert wrote")
     parser.add_argument("--hub_model_id", required=True, help="org/name")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError, one_line
+from foundation.files import read_json
 
-from .checkpoint import PICKLED, SAFETENSORS, Tensor, read_checkpoint, read_json
-from .embedded import NAME, resolve
+from .checkpoint import PICKLED, SAFETENSORS, Tensor, read_checkpoint
+from .embedded import LONG_NAME, NAME, embedded_checkpoint
 from .families import FAMILIES
 
 
@@ -31,7 +32,7 @@ class Source:
             tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
         except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
             raise UserError(
-                f"no tokenizer could be loaded from {self.name!r} ({_one_line(error)}): put the tokenizer's files"
+                f"no tokenizer could be loaded from {self.name!r} ({one_line(error)}): put the tokenizer's files"
                 " beside config.json"
             ) from error
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)) + 4:
@@ -50,7 +51,9 @@ def open_source(model_name_or_path: str, revision: str | None = None) -> Source:
     Raises:
         UserError: no such folder, no config.json, or a model type that is not among the families.
     """
-    path = Path(resolve(model_name_or_path)).expanduser()
+    if model_name_or_path == LONG_NAME:
+        raise UserError(f"--model_name_or_path {LONG_NAME!r} is a Longformer already: use it as it is")
+    path = embedded_checkpoint() if model_name_or_path == NAME else Path(model_name_or_path).expanduser()
     commit = None
     if not path.is_dir():
         if path.exists() or model_name_or_path.startswith(("/", ".", "~")):
@@ -65,7 +68,7 @@ def open_source(model_name_or_path: str, revision: str | None = None) -> Source:
 
 
 def _config(folder: Path, name: str) -> Any:
-    raw = read_json(folder / "config.json")
+    raw = read_json(folder / "config.json", "--model_name_or_path", dict)
     model_type = raw.get("model_type")
     if model_type == "longformer":
         raise UserError(f"--model_name_or_path {name!r} is a Longformer already: use it as it is")
@@ -90,7 +93,7 @@ def _config(folder: Path, name: str) -> Any:
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (ValueError, TypeError, StrictDataclassError) as error:
-        raise UserError(f"config.json of {name!r} cannot be read ({_one_line(error)}): mend it") from error
+        raise UserError(f"config.json of {name!r} cannot be read ({one_line(error)}): mend it") from error
 
 
 # What a tokenizer or a card may consist of; the weights are fetched by name, since a repository holds several forms.
@@ -131,7 +134,7 @@ def download(repo_id: str, revision: str | None = None) -> Path:
             break
         listed = fetch(index)
         if listed:
-            for shard in sorted(set(read_json(listed).get("weight_map", {}).values())):
+            for shard in sorted(set(read_json(listed, "the index", dict).get("weight_map", {}).values())):
                 hf_hub_download(repo_id, shard, revision=commit)
             break
     snapshot_download(repo_id, revision=commit, allow_patterns=list(SMALL_FILES))
@@ -157,8 +160,3 @@ def card_facts(source: Source) -> dict[str, Any]:
     if source.revision:
         facts["base_model"] = source.name
     return facts
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) < 200 else text[:200] + "…"

@@ -1,4 +1,9 @@
-"""SQ3 and XQ3: SQuAD and XQuAD with consecutive paragraphs joined into long documents."""
+"""SQ3 and XQ3: SQuAD and XQuAD with consecutive paragraphs joined into long documents.
+
+In the order to read them: `concat` (the parameters, and how paragraphs become rows), `squad_format` (files in, tables
+out), `long_builder` with `squad_long` and `xquad_long` (the loading scripts), `loading` (the same call on every release
+of `datasets`), `publish` (the command) and the room `publishing` behind it.
+"""
 
 from .loading import load_dataset
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .cli import UserError
+from foundation.cli import UserError, one_line
+
 from .concat import ConcatOptions, CorpusError
 
 BUILDERS = {"squad_long": "SquadLong", "xquad_long": "XquadLong"}
@@ -108,12 +109,8 @@ def load_dataset(
     except (ValueError, AssertionError) as error:
         if split is None:
             raise
-        known = f"choose one of {', '.join(builder.info.splits)}" if builder.info.splits else _one_line(error)
+        known = f"choose one of {', '.join(builder.info.splits)}" if builder.info.splits else one_line(error)
         raise UserError(f"split {str(split)!r} is not in {path}: {known}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _lock_nothing_beside_this_package() -> None:

@@ -7,15 +7,14 @@ Each branch is one atomic commit. A repository that is created stays private unt
 the Hub's client and compared with what was built. A second run with nothing changed makes no commit.
 """
 
-import argparse
 import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .cli import UserError, run
-from .files import atomic_folder
+from foundation.cli import UserError, command_parser, run
+from foundation.files import atomic_folder
 
 BRANCHES = {"main": "Publish the script, its sources and the card", "parquet": "Publish the rows as Parquet files"}
 # What goes from a branch when it is not built again; what its owner has put beside stays.
@@ -43,7 +42,7 @@ def publish(
     if source is not None and not source.is_dir():
         raise UserError(f"--source_dir {str(source)!r} is not a folder: give the one that holds the official files")
 
-    from .publication import build
+    from hub_datasets.publishing.publication import build
 
     if dry_run:
         with tempfile.TemporaryDirectory() as folder:
@@ -84,8 +83,8 @@ def _push(
 ) -> str:
     from huggingface_hub import HfApi
 
-    from .push import push_folder, retry
-    from .readback import read_back
+    from foundation.push import push_folder, retry
+    from hub_datasets.publishing.readback import read_back
 
     api = HfApi()
 
@@ -123,7 +122,7 @@ def _is_unfinished(api: Any, repo_id: str, folder: Path) -> bool:
     """
     from huggingface_hub import errors
 
-    from .push import retry
+    from foundation.push import retry
 
     try:
         files = set(retry(lambda: api.list_repo_files(repo_id, repo_type="dataset"))) - {".gitattributes"}
@@ -154,13 +153,11 @@ def _show(folder: Path) -> None:
             print(f"{file.stat().st_size:>12,} bytes  {file.relative_to(folder)}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(words: Sequence[str] | None = None) -> None:
     assert __doc__ is not None
-    parser = argparse.ArgumentParser(
-        prog="python -m hub_datasets.publish",
+    parser = command_parser(
         description=__doc__.split("\n")[0],
-        epilog="example: python -m hub_datasets.publish --dataset xquad_long --repo_id org/xquad_long --dry_run",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m hub_datasets.publish --dataset xquad_long --repo_id org/xquad_long --dry_run",
     )
     parser.add_argument("--dataset", required=True, choices=("squad_long", "xquad_long"), help="what to publish")
     parser.add_argument("--repo_id", required=True, help="dataset repository, owner/name; created when missing")
@@ -170,16 +167,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokenizer", help="Hub id or folder; adds lengths in tokens to the card")
     parser.add_argument("--output_dir", help="what is built; outputs/hub_datasets/OWNER--NAME without it")
     parser.add_argument("--dry_run", action="store_true", help="show files, sizes and the card, and push nothing")
-    wish = parser.parse_args(arguments)
+    arguments = parser.parse_args(words)
     publish(
-        wish.dataset,
-        wish.repo_id,
-        source_dir=wish.source_dir,
-        private=wish.private,
-        nr_concats=wish.nr_concats,
-        tokenizer=wish.tokenizer,
-        output_dir=wish.output_dir,
-        dry_run=wish.dry_run,
+        arguments.dataset,
+        arguments.repo_id,
+        source_dir=arguments.source_dir,
+        private=arguments.private,
+        nr_concats=arguments.nr_concats,
+        tokenizer=arguments.tokenizer,
+        output_dir=arguments.output_dir,
+        dry_run=arguments.dry_run,
     )
 
 

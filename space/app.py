@@ -7,7 +7,6 @@ Importing this file loads no model and starts no server. Nothing that a visitor 
 soon as its text is read, the document lives in the visitor's own browser, and the log holds counts and no text.
 """
 
-import argparse
 import logging
 import os
 import socket
@@ -17,7 +16,7 @@ from typing import Any
 
 import gradio as gr
 
-from hub_datasets.cli import UserError, run
+from foundation.cli import UserError, command_parser, run
 from space import panel, render
 from space.documents import MAX_CHARACTERS, MAX_FILE_BYTES, SUFFIXES, clean, read_document
 from space.forget import SESSIONS, forget
@@ -247,10 +246,9 @@ def check_port(host: str, port: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Serve the page that answers questions about long documents.",
-        epilog="example: SPACE_MODEL=org/xlm-long-qa python -m space.app --port 7861",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="SPACE_MODEL=org/xlm-long-qa python -m space.app --port 7861",
     )
     # Containers and Spaces set gradio's own two variables.
     host, port = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), os.environ.get("GRADIO_SERVER_PORT", "7860")

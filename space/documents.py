@@ -9,7 +9,6 @@ or a parser's defect ends the child and leaves the page alive. The child prints 
     python -m space.documents report.pdf
 """
 
-import argparse
 import contextlib
 import json
 import logging
@@ -22,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hub_datasets.cli import USER_ERROR, UserError, run
+from foundation.cli import USER_ERROR, UserError, command_parser, run
 
 logger = logging.getLogger("space")
 
@@ -207,9 +206,9 @@ def _limit_this_process() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Print the text of one file as JSON, within the page's limits.",
-        epilog="example: python -m space.documents report.pdf",
+        example="python -m space.documents report.pdf",
     )
     parser.add_argument("path", type=Path, help="a txt, md, pdf or docx file")
     path = parser.parse_args().path

@@ -4,24 +4,23 @@ python -m space.publish --repo_id org/long-doc-qa
 python -m space.publish --repo_id org/long-doc-qa --model_name_or_path org/xlm-long-qa
 """
 
-import argparse
 import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import atomic_folder
-from hub_datasets.push import push_folder
+from foundation.cli import UserError, command_parser, run
+from foundation.files import atomic_folder
+from foundation.push import push_folder
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("hub_datasets", "conversion", "training", "space")
+ROOMS = ("foundation", "hub_datasets", "conversion", "training", "space")
 TORCH_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
 
 START = '''"""Starts the page; the Space runs this file."""
 {model}
-from hub_datasets.cli import run
+from foundation.cli import run
 from space.app import main
 
 run(main)
@@ -123,10 +122,9 @@ def check_space(repo_id: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Upload the page as a Gradio Space, in one commit.",
-        epilog="example: python -m space.publish --repo_id org/long-doc-qa",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m space.publish --repo_id org/long-doc-qa",
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--repo_id", help="Space on the Hub, created when it does not exist")

@@ -8,7 +8,6 @@ Swedish question is put to a Spanish document. What takes long is the command th
 its own: printed, timed, and its memory measured.
 """
 
-import argparse
 import json
 import os
 import resource
@@ -22,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import check_output_dir
+from foundation.cli import UserError, command_parser, run
+from foundation.files import check_output_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "hub_datasets" / "sample"
@@ -138,10 +137,9 @@ def answer(model: str | None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Convert, prove, build XQ3, fine-tune, score and answer, on the embedded model and the sample.",
-        epilog="example: python -m space.quickstart --output_dir runs/quickstart",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m space.quickstart --output_dir runs/quickstart",
     )
     parser.add_argument("--output_dir", default="runs/quickstart", help="folder for the models and the scores")
     parser.add_argument("--overwrite_output_dir", action="store_true", help="write into a folder that holds something")

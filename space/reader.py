@@ -20,12 +20,12 @@ from typing import Any
 
 import torch
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from space.documents import MAX_CHARACTERS, clean
-from training.answers import Answer, Answers, best_answers
-from training.features import Document, Window, Windower
-from training.predict import read_windows
-from training.qa_model import beside_model, check_max_length, load_qa_model
+from training.qa.answers import Answer, Answers, best_answers
+from training.qa.model import beside_model, check_max_length, load_qa_model
+from training.qa.predict import read_windows
+from training.qa.windows import Document, Window, Windower
 
 ADAPTER = Path(__file__).parent / "adapter"
 EMBEDDED_LABEL = "multilingual-e5-small made long, with this project's adapter"

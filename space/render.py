@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from space.reader import Progress, Reader, Reading
-from training.answers import Answer
+from training.qa.answers import Answer
 
 _GAP = re.compile(r"\n[ \t]*\n\s*")
 

@@ -15,7 +15,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINKED = ("benchmarks", "constraints.txt", "conversion", "docs", "hub_datasets", "space", "tests", "training")
+LINKED = (
+    "benchmarks",
+    "constraints.txt",
+    "conversion",
+    "docs",
+    "foundation",
+    "hub_datasets",
+    "space",
+    "tests",
+    "training",
+)
 FENCE = re.compile(r"^```(bash|python)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

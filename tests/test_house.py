@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import house
+
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("hub_datasets", "conversion", "training", "space")
-MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "__pycache__" not in path.parts)
+ROOMS = house.ROOMS
+MODULES = sorted(house.modules(ROOT).values())
 COMMANDS = [path for path in MODULES if '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8")]
 
 
@@ -30,15 +32,96 @@ def imported(path: Path) -> set[str]:
 
 
 def test_imports_run_one_way():
-    backward = {
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in MODULES
-        for name in imported(path)
-        if name in ROOMS and ROOMS.index(name) > ROOMS.index(path.relative_to(ROOT).parts[0])
-    }
-    assert not backward
-    used = {(path.relative_to(ROOT).parts[0], name) for path in MODULES for name in imported(path) if name in ROOMS}
-    assert {("conversion", "hub_datasets"), ("training", "conversion"), ("space", "training")} <= used
+    graph = house.import_graph(ROOT)
+    assert not house.circles(graph)
+    assert not house.back_arrows(graph, ROOMS)
+    assert not house.back_arrows(graph, house.TRAINING, "training")
+    used = {(name.split(".")[0], target.split(".")[0]) for name, targets in graph.items() for target in targets}
+    assert {
+        ("hub_datasets", "foundation"),
+        ("conversion", "foundation"),
+        ("training", "conversion"),
+        ("space", "training"),
+    } <= used
+
+
+def test_conversion_and_hub_datasets_stand_side_by_side():
+    graph = house.import_graph(ROOT)
+    for one, other in (("conversion", "hub_datasets"), ("hub_datasets", "conversion")):
+        assert not [
+            f"{name} imports {target}"
+            for name, targets in graph.items()
+            for target in targets
+            if name.startswith(one) and target.startswith(other)
+        ]
+
+
+def test_the_top_of_training_is_commands_that_nothing_imports():
+    assert not house.imported_commands(house.import_graph(ROOT))
+    tops = {path for path in (ROOT / "training").glob("*.py") if path.name != "__init__.py"}
+    assert tops and tops <= set(COMMANDS)
+    rooms = {path.parent.name for path in (ROOT / "training").glob("*/__init__.py")}
+    assert rooms == set(house.TRAINING)
+
+
+def _tree(root, **files):
+    """A house of made-up files: `a__b="import x"` is a/b.py."""
+    for name, text in files.items():
+        path = root / (name.replace("__", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (path.parent / "__init__.py").touch()
+        path.write_text(text)
+    return root
+
+
+def test_planted_faults_are_found(tmp_path):
+    sound = _tree(
+        tmp_path / "sound",
+        foundation__cli="",
+        training__runs__arguments="from foundation import cli",
+        training__qa__model="from training.runs.arguments import x",
+        training__finetune="from training.qa import model\nfrom training.runs.arguments import x",
+        space__app="def f():\n    from training.qa.model import load",
+    )
+    graph = house.import_graph(sound)
+    assert graph["space.app"] == {"training.qa.model"} and graph["training.qa.model"] == {"training.runs.arguments"}
+    assert not house.circles(graph) and not house.imported_commands(graph)
+    assert not house.back_arrows(graph, ROOMS) and not house.back_arrows(graph, house.TRAINING, "training")
+
+    circle = house.import_graph(
+        _tree(
+            tmp_path / "circle",
+            conversion__a="from . import b",
+            conversion__b="from .c import x",
+            conversion__c="def lazy():\n    from conversion.a import y",
+        )
+    )
+    assert house.circles(circle) == [["conversion.a", "conversion.b", "conversion.c"]]
+
+    back = house.import_graph(_tree(tmp_path / "back", foundation__cli="import space.app", space__app=""))
+    assert house.back_arrows(back, ROOMS) == ["foundation.cli imports space.app"]
+
+    up = house.import_graph(
+        _tree(tmp_path / "up", training__runs__arguments="from training.grids import plan", training__grids__plan="")
+    )
+    assert house.back_arrows(up, house.TRAINING, "training") == ["training.runs.arguments imports training.grids.plan"]
+
+    command = house.import_graph(
+        _tree(tmp_path / "command", training__qa__model="from ..finetune import main", training__finetune="")
+    )
+    assert house.imported_commands(command) == ["training.qa.model imports training.finetune"]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.name == "__init__.py"], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_every_room_says_what_is_in_it(path):
+    """A few lines: what the room is for, and the order in which to read its files."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    files = {other.stem for other in path.parent.glob("*.py")} - {"__init__"}
+    folders = {other.parent.name for other in path.parent.glob("*/__init__.py")}
+    missing = {name for name in files | folders if not re.search(rf"\b{name}\b", text)}
+    assert not missing, f"{path.relative_to(ROOT)} does not name {sorted(missing)}"
 
 
 def test_no_file_hides_a_library():
@@ -49,7 +132,7 @@ def test_no_file_hides_a_library():
         str(path.relative_to(ROOT))
         for room in ("training", "space")
         for path in (ROOT / room).iterdir()
-        if path.suffix in ("", ".py") and path.stem in libraries
+        if path.suffix in ("", ".py") and path.stem in libraries - {"__init__"}
     }
     assert not hiding
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conversion.convert import convert
-from hub_datasets.push import push_folder
+from foundation.push import push_folder
 from tests.conftest import ROOT
 from tests.conversion.checkpoints import make_checkpoint
 from tests.docs_blocks import blocks, checkout, run_block

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("hub_datasets", "conversion", "training", "space")
+ROOMS = ("foundation", "hub_datasets", "conversion", "training", "space")
 LOAD = """
 import hub_datasets, json
 from pathlib import Path

@@ -13,19 +13,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import atomic_folder, check_apart
-from training.gold import read_json
+from foundation.cli import UserError, command_parser, run
+from foundation.files import atomic_folder, check_apart, read_json
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 SAME = ("base_model_name_or_path", "revision", "r", "lora_alpha", "use_rslora", "target_modules", "modules_to_save")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Average LoRA adapters that came of one another.",
-        epilog="example: python -m training.average_adapters --adapter runs/round1 runs/round2 --output_dir runs/mean",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m training.average_adapters --adapter runs/round1 runs/round2 --output_dir runs/mean",
     )
     parser.add_argument("--adapter", nargs="+", required=True, help="output folders of finetune.py with --lora_r")
     parser.add_argument("--weights", nargs="+", type=float, help="share of each; the sum is 1 (default: equal shares)")

@@ -16,18 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from hub_datasets.cli import UserError, run, shown
-from hub_datasets.files import write_atomically
-from training.gold import gold_answers, read_json
+from foundation.cli import UserError, command_parser, run, short_repr
+from foundation.files import read_json, write_atomically
+from training.scoring.gold import gold_answers
 
 METRICS = ("squad", "mlqa", "language_aware")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Compare two runs of score.py question by question.",
-        epilog="example: python -m training.compare --scores runs/x1 runs/x3",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python -m training.compare --scores runs/x1 runs/x3",
     )
     parser.add_argument("--scores", nargs=2, required=True, metavar="DIR", help="two output folders of score.py")
     parser.add_argument("--language", help="languages, with commas (default: all that both runs have)")
@@ -76,8 +75,8 @@ def compare(folders: list[str], args: argparse.Namespace) -> dict[str, dict[str,
 
 def _f1(folder: Path, held: dict[str, Any], language: str, args: argparse.Namespace) -> dict[str, float]:
     """Question id to F1 (0 to 1), from the predictions of a run and the questions that it was made of."""
-    from training.metrics import question_scores, read_predictions
-    from training.score_run import languages_to_score
+    from training.scoring.metrics import question_scores, read_predictions
+    from training.scoring.run import languages_to_score
 
     asked = argparse.Namespace(**held["run"])
     asked.data_dir = args.data_dir or asked.data_dir
@@ -90,13 +89,13 @@ def _f1(folder: Path, held: dict[str, Any], language: str, args: argparse.Namesp
 
 
 def main() -> None:
-    from training import tables
+    from foundation import tables
 
     args = make_parser().parse_args()
     if args.draws < 1:
         raise UserError(f"--draws {args.draws} is below 1: give some thousands")
     result = compare(args.scores, args)
-    print(f"F1 of {shown(args.scores[0])} less that of {shown(args.scores[1])}")
+    print(f"F1 of {short_repr(args.scores[0])} less that of {short_repr(args.scores[1])}")
     header = ["language", "questions", "first", "second", "difference", "95% from", "to"]
     print(tables.aligned(header, [[name, *each.values()] for name, each in result.items()]))
     if args.output:

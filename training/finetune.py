@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hub_datasets.cli import UserError, run
-from training.arguments import make_parser, parse
-from training.finetune_arguments import DEFAULTS, EXAMPLE, FinetuneArguments
+from foundation.cli import UserError, run
+from training.finetuning.arguments import DEFAULTS, EXAMPLE, FinetuneArguments
+from training.runs.arguments import make_parser, parse
 
 
 def main() -> None:
@@ -42,15 +42,16 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     """Load, train, evaluate, save, push; returns the scores of the last evaluation (empty without --do_eval)."""
     from transformers import EarlyStoppingCallback, set_seed
 
-    from training.card import claim_push, publish, write_card
-    from training.features import Windower
-    from training.finetune_data import load_rows, make_features
-    from training.length_distillation import ShortReader
-    from training.qa_model import add_lora, check_max_length, load_qa_model, reads_at_most
-    from training.qa_report import save_evaluation, score_answers
-    from training.qa_trainer import QATrainer
-    from training.resume import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
-    from training.train_features import TrainCollator
+    from training.finetuning.batches import TrainCollator
+    from training.finetuning.card import write_card
+    from training.finetuning.distillation import ShortReader
+    from training.finetuning.rows import load_rows, make_features
+    from training.finetuning.trainer import QATrainer
+    from training.qa.model import add_lora, check_max_length, load_qa_model, reads_at_most
+    from training.qa.windows import Windower
+    from training.runs.checkpoints import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
+    from training.runs.pushing import claim_push, publish
+    from training.scoring.report import save_evaluation, score_answers
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     push = claim_push(training_args)

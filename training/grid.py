@@ -15,17 +15,15 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from hub_datasets.cli import UserError, run
-from training.grid_plan import Narrowing, Plan, chosen_models, make_plan, parse_flags, read_grid, shell_line
+from foundation.cli import UserError, command_parser, run
+from training.grids.plan import Narrowing, Plan, chosen_models, make_plan, parse_flags, read_grid, shell_line
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line of grid.py."""
-    parser = argparse.ArgumentParser(
-        prog="python training/grid.py",
+    parser = command_parser(
         description="List or run a grid of fine-tunings and scores, and aggregate it over seeds.",
-        epilog="example: python training/grid.py --run --output_dir runs/part --model XLM-R --dataset xquad --seeds 42",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        example="python training/grid.py --run --output_dir runs/part --model XLM-R --dataset xquad --seeds 42",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--list", action="store_true", help="print each run's command and whether it is done")
@@ -62,7 +60,7 @@ def main() -> None:
     )
     troubles: list[str] = []
     if args.run:
-        from training.grid_run import check_settings, run_plan
+        from training.grids.run import check_settings, run_plan
 
         check_settings(output_dir, _settings(args, grid))
         launcher = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch]
@@ -75,7 +73,7 @@ def main() -> None:
 
 def print_commands(plan: Plan, launch: list[str]) -> None:
     """A comment and a command for each step, in an order in which they can be run."""
-    from training.grid_run import is_done
+    from training.grids.run import is_done
 
     for step in plan.steps:
         print(f"# {step.title} ({'done' if is_done(step) else 'missing'})")
@@ -85,7 +83,7 @@ def print_commands(plan: Plan, launch: list[str]) -> None:
 
 def aggregate(plan: Plan, output_dir: Path, name: str) -> None:
     """Write the tables, and print the first one."""
-    from training.grid_results import write_results
+    from training.grids.results import write_results
 
     path = write_results(plan.scores, output_dir, f"Grid: {name}")
     if path is None:

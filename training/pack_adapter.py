@@ -9,9 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hub_datasets.cli import UserError, run
-from hub_datasets.files import atomic_folder, check_apart
-from training.gold import read_json
+from foundation.cli import UserError, command_parser, run
+from foundation.files import atomic_folder, check_apart, read_json
 
 LARGEST = 8_000_000  # bytes; what a repository of code can carry
 CARD = """---
@@ -44,11 +43,10 @@ XQuAD, SQuAD v1.1's official metric, zero-shot (no language but English was trai
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         description="Make a trained LoRA adapter small enough to ship.",
-        epilog="example: python -m training.pack_adapter --adapter runs/adapter --xquad runs/adapter/xquad/scores.json "
+        example="python -m training.pack_adapter --adapter runs/adapter --xquad runs/adapter/xquad/scores.json "
         '--made_by "accelerate launch training/finetune.py ..." --output_dir space/adapter',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--adapter", required=True, help="output folder of finetune.py with --lora_r")
     parser.add_argument("--xquad", required=True, help="scores.json of score.py --dataset xquad on that adapter")

@@ -15,9 +15,9 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from hub_datasets.cli import run
-from training.arguments import make_parser, parse, rewrite_thesis_flags
-from training.pretrain_arguments import DEFAULTS, EXAMPLE, PretrainArguments
+from foundation.cli import run
+from training.pretraining.arguments import DEFAULTS, EXAMPLE, PretrainArguments
+from training.runs.arguments import make_parser, parse, rewrite_thesis_flags
 
 
 def main() -> None:
@@ -39,13 +39,13 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     """Score, train, score, save, push; returns {"before": metrics, "after": metrics} as far as they were asked for."""
     from transformers import set_seed
 
-    from training.card import claim_push
-    from training.mlm import Masker
-    from training.mlm_trainer import MlmTrainer, freeze_global_projections
-    from training.pretrain_model import load_model, load_tokenizer
-    from training.pretrain_report import publish, report
-    from training.pretrain_text import open_text, pack_text
-    from training.resume import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
+    from training.pretraining.masking import Masker
+    from training.pretraining.model import load_model, load_tokenizer
+    from training.pretraining.report import publish, report
+    from training.pretraining.text import open_text, pack_text
+    from training.pretraining.trainer import MlmTrainer, freeze_global_projections
+    from training.runs.checkpoints import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
+    from training.runs.pushing import claim_push
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     arguments.check(training_args)

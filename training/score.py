@@ -13,18 +13,16 @@ goes on with the first language that is missing when the same command is given a
 import argparse
 from typing import Any
 
-from hub_datasets.cli import UserError, run
+from foundation.cli import UserError, command_parser, run
 from hub_datasets.concat import ON_BAD_SPAN
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line of score.py."""
-    parser = argparse.ArgumentParser(
-        prog="accelerate launch training/score.py",
+    parser = command_parser(
         description="Score a question-answering checkpoint, in every language of a data set.",
-        epilog="example: accelerate launch training/score.py --model_name_or_path runs/squad --dataset xquad "
+        example="accelerate launch training/score.py --model_name_or_path runs/squad --dataset xquad "
         "--language all --nr_concats 3 --output_dir runs/squad/xq3",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add("--model_name_or_path", required=True, help="checkpoint with a QA head, or an adapter: a folder or a Hub id")
@@ -66,7 +64,7 @@ def main() -> None:
     import torch
     from accelerate import PartialState
 
-    from training.score_run import score_checkpoint
+    from training.scoring.run import score_checkpoint
 
     # Without an accelerator the processes of a launch meet only when told that they are on CPUs.
     state = PartialState(cpu=args.use_cpu or not torch.accelerator.is_available())
@@ -85,8 +83,8 @@ def _check(args: argparse.Namespace) -> None:
 
 def report(scores: dict[str, Any], by: str) -> str:
     """The table for the screen: a line for each language and average, or for each language and context length."""
-    from training import tables
-    from training.score_run import language_table, length_table
+    from foundation import tables
+    from training.scoring.run import language_table, length_table
 
     return tables.aligned(*(length_table(scores) if by == "length" else language_table(scores)))
 

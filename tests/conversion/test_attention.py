@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LongformerConfig, LongformerForMaskedLM, LongformerForQuestionAnswering, LongformerModel
 
-from conversion.attention import use_fast_attention, use_native_attention
+from conversion.attention import use_fast_attention
+from conversion.attention.modules import use_native_attention
 
 PAD = 1
 
@@ -268,7 +269,7 @@ def test_adapters_on_the_projections_count():
 
 
 def test_the_feed_forward_in_slices_is_the_same(monkeypatch):
-    monkeypatch.setattr("conversion.attention._SLICE", 7)
+    monkeypatch.setattr("conversion.attention.modules._SLICE", 7)
     model, inputs = use_fast_attention(tiny()), make_inputs(75, padding="right")
     expected = model(**inputs)[0].detach()
     calls = []

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from conversion.banded import banded_attention, make_plan
+from conversion.attention.banded import banded_attention, make_plan
 
 WINDOW = 5
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers import LongformerConfig, LongformerModel
 
-from conversion.attention import use_fast_attention, use_native_attention
+from conversion.attention import use_fast_attention
+from conversion.attention.modules import use_native_attention
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

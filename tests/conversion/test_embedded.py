@@ -10,10 +10,10 @@ import pytest
 import torch
 import transformers
 
-from conversion import embedded
+from conversion import embedded, named
 from conversion.convert import convert
 from conversion.verify import verify
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 
 SENTENCES = {
     "en": [
@@ -90,8 +90,8 @@ def test_checkpoint_is_ordinary(checkpoint):
 
 
 def test_name_resolves_everywhere_and_nothing_else_does(checkpoint):
-    assert embedded.resolve("embedded") == str(checkpoint)
-    assert embedded.resolve("org/embedded") == "org/embedded"
+    assert named.resolve("embedded") == str(checkpoint)
+    assert named.resolve("org/embedded") == "org/embedded"
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import torch
 import transformers
 
 from conversion.convert import convert
-from conversion.verify import AUTO_CLASSES
+from conversion.families import AUTO_CLASSES
 
 from .checkpoints import FAMILIES, edit_config, load_tensors, make_checkpoint, save_tensors
 

@@ -10,8 +10,8 @@ import transformers
 
 from conversion import convert, publish
 from conversion.verify import verify
-from hub_datasets import push
-from hub_datasets.cli import run
+from foundation import push
+from foundation.cli import run
 
 from .checkpoints import load_tensors, make_checkpoint, save_tensors
 

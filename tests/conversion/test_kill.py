@@ -22,7 +22,7 @@ torch.set_num_threads(1)
 import transformers, huggingface_hub, jinja2
 from conversion import convert
 from hub_datasets import push
-from hub_datasets.cli import run
+from foundation.cli import run
 
 source, work, runs = sys.argv[1], sys.argv[2], int(sys.argv[3])
 

@@ -11,7 +11,7 @@ from conversion.convert import convert
 from conversion.plan import tile_positions
 from conversion.report import VerificationError
 from conversion.verify import verify
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 
 from .checkpoints import PREFIXES, edit_config, load_tensors, make_checkpoint, make_tokenizer, save_tensors
 from .test_convert import batch, difference

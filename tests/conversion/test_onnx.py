@@ -10,7 +10,7 @@ import transformers
 from conversion import export_onnx as command
 from conversion.export_onnx import export_onnx, make_inputs
 from conversion.onnx_attention import ExportableEncoder
-from hub_datasets.cli import UserError, run
+from foundation.cli import UserError, run
 
 from .checkpoints import fill
 

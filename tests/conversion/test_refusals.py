@@ -11,7 +11,7 @@ import torch
 
 from conversion import convert as command
 from conversion.convert import convert
-from hub_datasets.cli import UserError, run
+from foundation.cli import UserError, run
 
 from .checkpoints import edit_config, load_tensors, make_checkpoint, save_tensors
 
@@ -237,7 +237,7 @@ def test_read_only_target(source, tmp_path):
 def test_full_disk(source, tmp_path, monkeypatch):
     """A write that fails half-way leaves no folder, and the command says so in one sentence."""
     from conversion import checkpoint
-    from hub_datasets.cli import explain
+    from foundation.cli import explain
 
     write = checkpoint._write_all
     calls = []

@@ -18,7 +18,8 @@ DATASETS_5 = ROOT / ".cache" / "datasets5"
 PROLOGUE = """
 import importlib.util
 with_ours = {with_ours}
-assert with_ours == any(map(importlib.util.find_spec, ("hub_datasets", "conversion", "training", "space")))
+rooms = ("foundation", "hub_datasets", "conversion", "training", "space")
+assert with_ours == any(map(importlib.util.find_spec, rooms))
 import datasets
 assert datasets.__version__.startswith("{version}"), datasets.__version__
 from datasets import load_dataset

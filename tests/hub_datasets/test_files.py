@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from hub_datasets.cli import UserError
-from hub_datasets.files import atomic_folder, check_apart, check_output_dir
+from foundation.cli import UserError
+from foundation.files import atomic_folder, check_apart, check_output_dir
 
 
 def fill(target, text, **options):

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 
 import hub_datasets
+from foundation.cli import UserError
 from hub_datasets import loading, squad_format
-from hub_datasets.cli import UserError
 from tests.conftest import ROOT
 
 from .trees import reference, trees

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hub_datasets import publication, publish, push, readback
-from hub_datasets.cli import UserError
+from foundation import push
+from foundation.cli import UserError
+from hub_datasets import publish
+from hub_datasets.publishing import catalogue, readback
 from tests.conftest import ROOT
 
 REPO = "org/xquad_long"
@@ -45,7 +47,7 @@ def run(here, tmp_path, shared_data):
 @pytest.fixture
 def few_languages(monkeypatch):
     """Makes a run quick where the number of files is beside the point."""
-    module = publication.builder_module("xquad_long")
+    module = catalogue.builder_module("xquad_long")
     few = {language: module.SOURCES[language] for language in ("en", "zh")}
     monkeypatch.setattr(module, "SOURCES", few)
 
@@ -69,7 +71,7 @@ def test_the_cards_tell_what_was_computed(run, here, tmp_path):
     assert configs["tr.24"]["data_files"] == [{"split": "validation", "path": "nr_concats-24/tr.parquet"}]
     assert "| en | 3 | 240 | 80 | 2,355 | 7,391 |" in main and "tokens" not in main
     assert main.count("\n| zh |") == 2 and "{{" not in main and "{%" not in main
-    for digest in publication.builder_module("xquad_long").SOURCES.values():
+    for digest in catalogue.builder_module("xquad_long").SOURCES.values():
         assert digest in main
 
 
@@ -161,7 +163,7 @@ def test_another_data_set_is_not_replaced_and_its_owners_files_stay(run, here, m
     assert here.files("dataset", REPO)["EVAL.md"] == b"found with it"
     assert here.files("dataset", REPO, "parquet")["EVAL.md"] == b"found with it"
     before = here.files("dataset", REPO)
-    module = publication.builder_module("xquad_long")
+    module = catalogue.builder_module("xquad_long")
     monkeypatch.setattr(module, "SOURCES", {"en": module.SOURCES["en"]})  # a data set with the same siblings
     with pytest.raises(UserError, match=r"holds another data set \(data/xquad\.zh\.json\)"):
         run()
@@ -269,7 +271,7 @@ def test_squad_is_published_too(loopback_hub, tmp_path, datasets_3):
     shutil.copytree(Path(publish.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     sources.mkdir()
     script = (package / "squad_long.py").read_text()
-    for split, (name, digest) in publication.builder_module("squad_long").SOURCES.items():
+    for split, (name, digest) in catalogue.builder_module("squad_long").SOURCES.items():
         paragraphs = [
             {
                 "context": f"{split} {n} is a paragraph. ",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hub_datasets import push
-from hub_datasets.cli import UserError
-from hub_datasets.push import push_folder
+from foundation import push
+from foundation.cli import UserError
+from foundation.push import push_folder
 
 PUSH = {"private": None, "message": "Publish"}
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from space.gallery import examples
 from space.reader import Reader
-from training.features import Windower
+from training.qa.windows import Windower
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 SCORE, NO_ANSWER = 6.0, 5.0

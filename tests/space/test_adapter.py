@@ -70,7 +70,7 @@ def test_the_adapter_is_small_and_its_card_has_its_scores(adapter_reader):
 @pytest.mark.slow
 def test_another_articles_questions_are_mostly_not_answered_here(adapter_reader, shared_data):
     from benchmarks.no_answer import pairs
-    from training.qa_data import load_qa
+    from training.corpora.load import load_qa
 
     rows = load_qa("xquad", "validation", data_dir=str(shared_data / "xquad"), language="en").to_list()
     said = {True: [], False: []}
@@ -84,8 +84,8 @@ def test_another_articles_questions_are_mostly_not_answered_here(adapter_reader,
 @pytest.mark.timeout(900)
 def test_documents_longer_than_a_window_are_answered_right(adapter_reader, shared_data):
     """XQ3 blocks of 30 English paragraphs, two windows each; none of this text was trained on."""
-    from training.metrics import score
-    from training.qa_data import load_qa
+    from training.corpora.load import load_qa
+    from training.scoring.metrics import score
 
     rows = load_qa(
         "xquad", "validation", data_dir=str(shared_data / "xquad"), language="en", nr_concats=30, questions="first"

@@ -15,7 +15,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from space.gallery import examples
 from space.limits import MAX_BODY_BYTES, QUEUE_LENGTH, TOO_LARGE
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from reportlab.pdfgen import canvas
 
 from benchmarks.hostile_files import many_pages, zip_bomb
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from space import documents
 from space.documents import clean, parse, read_document
 

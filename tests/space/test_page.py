@@ -11,7 +11,7 @@ import pytest
 from space.documents import MAX_FILE_BYTES
 from space.gallery import examples
 from space.reader import Progress, Reader, Reading
-from training.answers import Answer
+from training.qa.answers import Answer
 
 from .test_documents import encrypted_pdf, pdf
 from .test_render import HOSTILE

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from space import publish
 from space.gallery import examples
 
@@ -72,7 +72,7 @@ def test_in_a_checkout_only_what_git_tracks_becomes_public(monkeypatch, tmp_path
     subprocess.run(["git", "-C", root, "add", "--all"], check=True)
     (root / "training" / "patients.jsonl").write_text("{}")
     publish.build(folder, "org/xlm-long-qa")
-    assert (folder / "training" / "qa_model.py").is_file() and not (folder / "training" / "patients.jsonl").exists()
+    assert (folder / "training" / "qa" / "model.py").is_file() and not (folder / "training" / "patients.jsonl").exists()
     (root / ".git" / "HEAD").unlink()
     with pytest.raises(UserError, match="make `git status` work"):
         publish.build(tmp_path / "again", "org/xlm-long-qa")

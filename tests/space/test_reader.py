@@ -7,10 +7,10 @@ import re
 import pytest
 import torch
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from space.gallery import examples
 from space.reader import MAX_QUESTION_CHARACTERS, Progress, Reader, load_reader
-from training.predict import predict
+from training.qa.predict import predict
 
 LONG = examples()["English, a book"].text
 
@@ -74,7 +74,7 @@ def test_answers_never_overlap_and_probabilities_are_shares(tiny_qa):
 
 
 def test_same_answers_as_the_predictor_of_score(tiny_qa, shared_data):
-    from training.qa_data import load_qa
+    from training.corpora.load import load_qa
 
     reader = load_reader(str(tiny_qa))
     file = str(shared_data / "xquad" / "xquad.de.json")

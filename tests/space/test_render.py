@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from space import render
 from space.reader import Progress, Reading
-from training.answers import Answer
+from training.qa.answers import Answer
 
 HOSTILE = "<script>alert(1)</script> <img src=x onerror=alert(2)> \"quoted\" & 'single' ${7*7} {{value}} <b>bold</b>"
 

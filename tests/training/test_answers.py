@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.answers import Span, best_answers, window_spans
-from training.features import Document
+from training.qa.answers import Span, best_answers, window_spans
+from training.qa.windows import Document
 
 
 def document(text: str) -> Document:

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from hub_datasets.cli import UserError
-from training import arguments
-from training.arguments import SharedArguments, make_parser, parse, rewrite_thesis_flags
+from foundation.cli import UserError
+from training.runs import arguments
+from training.runs.arguments import SharedArguments, make_parser, parse, rewrite_thesis_flags
 
 THESIS = """--model_name_or_path xlm-roberta-base --model_name long --output_dir OUT --logging_dir LOGS --seed 42
     --adam_epsilon 1e-8 --warmup_steps 500 --learning_rate 3e-5 --weight_decay 0.01 --max_steps 6000

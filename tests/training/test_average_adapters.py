@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from training.average_adapters import average
-from training.qa_model import add_lora, load_qa_model
+from training.qa.model import add_lora, load_qa_model
 
 from . import qa_tiny
 from .test_qa_model import first_batch

@@ -5,10 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from hub_datasets.cli import explain
-from training import card, finetune, pretrain_report
-from training.finetune_arguments import FinetuneArguments
-from training.pretrain_arguments import PretrainArguments
+from foundation.cli import explain
+from training import finetune
+from training.finetuning import card
+from training.finetuning.arguments import FinetuneArguments
+from training.pretraining import report as pretrain_report
+from training.pretraining.arguments import PretrainArguments
+from training.runs import pushing
 
 
 @pytest.fixture
@@ -37,8 +40,8 @@ def test_the_command_in_the_card_is_that_of_the_run_without_the_token(written, g
 def test_the_token_is_found_by_the_client_and_kept_in_no_training_arguments(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "another")
     training_args = SimpleNamespace(hub_token="hf_secret", push_to_hub=False)
-    assert card.claim_push(training_args) is False
-    assert training_args.hub_token is None and card.os.environ["HF_TOKEN"] == "hf_secret"
+    assert pushing.claim_push(training_args) is False
+    assert training_args.hub_token is None and pushing.os.environ["HF_TOKEN"] == "hf_secret"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_a_push_goes_to_the_branch_that_is_named(loopback_hub, tmp_path, monkeyp
     training_args = SimpleNamespace(
         output_dir=tmp_path / "out", hub_model_id="org/tiny", hub_private_repo=None, hub_revision="dev"
     )
-    card.publish(training_args, "a trial")
+    pushing.publish(training_args, "a trial")
     assert "config.json" in loopback_hub.files("model", "org/tiny", "dev")
     assert "config.json" not in loopback_hub.files("model", "org/tiny")
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from accelerate import PartialState
 
-from hub_datasets.cli import UserError
-from training import compare, score, score_run
+from foundation.cli import UserError
+from training import compare, score
+from training.scoring import run as score_run
 
 from . import qa_tiny
 

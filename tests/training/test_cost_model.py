@@ -5,11 +5,11 @@ import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import cost_model
+from benchmarks.cost_model import Device, Model, activation_bytes, notebook_flops, training_flops
 from conversion.attention import use_fast_attention
-from training import cost_model
-from training.cost_model import Device, Model, activation_bytes, notebook_flops, training_flops
-from training.masked_loss import LongformerForMaskedLM
-from training.mlm_trainer import freeze_global_projections
+from training.pretraining.loss import LongformerForMaskedLM
+from training.pretraining.trainer import freeze_global_projections
 
 SMALL = Model("small", layers=2, hidden=64, ffn=256, heads=2, vocabulary=1000, positions=1026)
 WINDOW = 64

@@ -8,8 +8,8 @@ import transformers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hub_datasets.cli import UserError
-from training.features import Windower, collate, token_span
+from foundation.cli import UserError
+from training.qa.windows import Windower, collate, token_span
 
 from . import qa_tiny
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from tests.training.launch import run, succeed
 from training.finetune import main
 
@@ -103,7 +103,7 @@ def test_languages_whose_ids_repeat_are_scored_each_by_itself(material, tmp_path
 def test_the_best_checkpoint_is_kept_however_its_folder_is_written(material, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from training.resume import MarkCheckpoints
+    from training.runs.checkpoints import MarkCheckpoints
 
     monkeypatch.chdir(tmp_path)
     for step in (1, 2, 3):

@@ -5,8 +5,8 @@ import re
 import pytest
 from transformers import TrainingArguments
 
-from hub_datasets.cli import UserError
-from training.finetune_arguments import FinetuneArguments
+from foundation.cli import UserError
+from training.finetuning.arguments import FinetuneArguments
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 from datasets import Dataset
 
-from training import finetune_data
-from training.features import Windower
+from training.finetuning import rows as finetune_data
+from training.qa.windows import Windower
 
 from . import qa_tiny
 

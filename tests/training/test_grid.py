@@ -15,11 +15,11 @@ from statistics import mean, stdev
 import pytest
 import yaml
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from tests.conftest import ROOT
-from training.grid_plan import CONFIGS, Narrowing, make_plan, parse_flags, read_grid, slug
-from training.grid_results import mean_and_spread, read_published, write_results
-from training.grid_run import check_settings, is_done, run_plan
+from training.grids.plan import CONFIGS, Narrowing, make_plan, parse_flags, read_grid, slug
+from training.grids.results import mean_and_spread, read_published, write_results
+from training.grids.run import check_settings, is_done, run_plan
 
 from . import qa_tiny
 from .launch import environment
@@ -101,9 +101,9 @@ class TestThesisGrid:
         assert len(plan.steps) == len(seen) == 2 + 13 * 5 + 105
 
     def test_every_flag_is_one_of_the_entry_point(self) -> None:
-        from training.arguments import make_parser
-        from training.finetune_arguments import FinetuneArguments
-        from training.pretrain_arguments import PretrainArguments
+        from training.finetuning.arguments import FinetuneArguments
+        from training.pretraining.arguments import PretrainArguments
+        from training.runs.arguments import make_parser
         from training.score import make_parser as score_parser
 
         parsers = {"training/score.py": score_parser()}
@@ -256,7 +256,7 @@ class TestRunning:
         plan = thesis(grid, **self.WANT)
         code = (
             "import sys; from pathlib import Path; from tests.training.test_grid import thesis, TestRunning; "
-            "from training.grid_run import run_plan; grid = Path(sys.argv[1]); "
+            "from training.grids.run import run_plan; grid = Path(sys.argv[1]); "
             "run_plan(thesis(grid, **TestRunning.WANT), grid, sys.argv[2:])"
         )
         variables = {**os.environ, "HANG": "squad-512/xlm-r/seed-2"}
@@ -293,7 +293,7 @@ class TestRunning:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("training.grid_run.shutil.rmtree", killed)
+            patch.setattr("training.grids.run.shutil.rmtree", killed)
             with pytest.raises(KeyboardInterrupt):
                 run_plan(plan, tmp_path / "grid", launcher)
         assert is_done(plan.steps[0]) and mark.is_file()

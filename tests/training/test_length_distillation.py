@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from tests.training.launch import succeed
-from training.features import Document, Window, Windower, collate
-from training.length_distillation import ShortReader
+from training.finetuning.distillation import ShortReader
+from training.qa.windows import Document, Window, Windower, collate
 
 from . import qa_tiny
 from .test_finetune import flags

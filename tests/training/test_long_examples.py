@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub_datasets.cli import UserError
-from training.long_examples import Mixture, mix_lengths
+from foundation.cli import UserError
+from training.finetuning.mixture import Mixture, mix_lengths
 
 from .qa_tiny import rows
 

@@ -11,10 +11,11 @@ import sys
 
 import pytest
 
-from hub_datasets.cli import UserError
-from training import metrics, normalise
-from training.gold import gold_answers
-from training.metrics import best_threshold, score
+from foundation.cli import UserError
+from training import metrics as command
+from training.corpora import normalise
+from training.scoring.gold import gold_answers
+from training.scoring.metrics import best_threshold, score
 
 
 def squad_file(*questions: tuple[str, list[str]]) -> dict:
@@ -300,7 +301,7 @@ class TestLanguageAware:
 
 class TestRows:
     def test_rows_score_as_their_file(self, shared_data) -> None:
-        from training.qa_data import load_qa
+        from training.corpora.load import load_qa
 
         path = shared_data / "xquad" / "xquad.zh.json"
         rows = load_qa("file", "validation", data_files=str(path))
@@ -372,7 +373,7 @@ class TestCommand:
         words = [word for flag, name in files.items() for word in (f"--{flag}", str(tmp_path / name))]
         monkeypatch.setattr("sys.argv", ["metrics", "--metric", "squad_v2", *words])
         with pytest.raises(UserError, match=re.escape(sentence)):
-            metrics.main()
+            command.main()
 
     def test_missing_file(self, tmp_path) -> None:
         command = [sys.executable, "-m", "training.metrics", "--metric", "squad", "--dataset_file", "nowhere.json"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from training.metrics import score
+from training.scoring.metrics import score
 
 SCRIPTS = Path(os.environ.get("OFFICIAL_SCRIPTS", "/nonexistent"))
 pytestmark = pytest.mark.skipif(not SCRIPTS.is_dir(), reason="OFFICIAL_SCRIPTS names no folder of official scripts")

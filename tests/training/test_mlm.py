@@ -11,15 +11,15 @@ import torch.nn.functional as F
 import transformers
 from accelerate import Accelerator
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from tests.training import tiny
-from training import masked_loss
-from training.masked_loss import LongformerForMaskedLM, sum_cross_entropy
-from training.mlm import EpochSampler, Masker
-from training.mlm_scores import cut, score
-from training.mlm_trainer import freeze_global_projections, with_global_projections
-from training.text_data import pack
-from training.text_source import TextFile
+from training.pretraining import loss as masked_loss
+from training.pretraining.loss import LongformerForMaskedLM, sum_cross_entropy
+from training.pretraining.masking import EpochSampler, Masker
+from training.pretraining.packing import pack
+from training.pretraining.scores import cut, score
+from training.pretraining.source import TextFile
+from training.pretraining.trainer import freeze_global_projections, with_global_projections
 
 
 @pytest.fixture(scope="module")

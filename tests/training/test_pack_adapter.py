@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from training.pack_adapter import pack
-from training.qa_model import add_lora, load_qa_model
+from training.qa.model import add_lora, load_qa_model
 
 from . import qa_tiny
 from .test_qa_model import first_batch

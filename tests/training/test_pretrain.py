@@ -13,13 +13,14 @@ from safetensors import SafetensorError
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from conversion.publish import stage_model
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from tests.conftest import ROOT
 from tests.training import tiny
-from training import pretrain, resume
-from training.arguments import make_parser, parse
-from training.pretrain_arguments import DEFAULTS, PretrainArguments
-from training.resume import explain_full_disk, prepare_output_dir
+from training import pretrain
+from training.pretraining.arguments import DEFAULTS, PretrainArguments
+from training.runs import checkpoints as resume
+from training.runs.arguments import make_parser, parse
+from training.runs.checkpoints import explain_full_disk, prepare_output_dir
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +261,7 @@ def test_a_disk_that_fills_with_the_last_weights_is_explained(command, monkeypat
     def full(*args, **more):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("training.mlm_trainer.MlmTrainer.save_model", full)
+    monkeypatch.setattr("training.pretraining.trainer.MlmTrainer.save_model", full)
     with pytest.raises(UserError, match="disk is full while saving the model into"):
         command("--do_train", max_steps=1, save_strategy="no")
 

@@ -13,11 +13,11 @@ from datasets import Dataset
 from huggingface_hub import CommitOperationAdd
 
 import hub_datasets
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from tests.hub.store import User
-from training.qa_data import load_qa, metric_of
-from training.qa_sources import MLQA_LANGUAGES, XQUAD_LANGUAGES
-from training.trivia_qa import best_documents, find_aliases, read_rows
+from training.corpora.load import load_qa, metric_of
+from training.corpora.sources import MLQA_LANGUAGES, XQUAD_LANGUAGES
+from training.corpora.trivia_qa import best_documents, find_aliases, read_rows
 
 
 def check_rows(rows) -> None:
@@ -231,7 +231,7 @@ class TestBadInput:
     def test_answers_of_another_shape(self, tmp_path: Path, monkeypatch, answers) -> None:
         row = {"id": "1", "context": "c", "question": "?", "answers": answers}
         rows = Dataset.from_list([row])
-        monkeypatch.setattr("training.qa_data.load_hub", lambda *_: rows)
+        monkeypatch.setattr("training.corpora.load.load_hub", lambda *_: rows)
         (tmp_path / "rows.jsonl").write_text(json.dumps(row))
         for dataset, files in (("org/x", None), ("file", str(tmp_path / "rows.jsonl"))):
             with pytest.raises(UserError, match="row 0: answers is no object with the lists text and answer_start"):
@@ -338,7 +338,7 @@ class TestDistantSupervision:
             list(read_rows(path, tmp_path))
 
     def test_the_best_document_answers_the_question(self, shared_data: Path) -> None:
-        from training.answers import Answer, Answers
+        from training.qa.answers import Answer, Answers
 
         rows = load_qa("trivia_qa", "validation", data_dir=str(shared_data / "triviaqa"))
         scores = dict(zip(rows["id"], [1.0, 2.0, 5.0], strict=True))
@@ -356,8 +356,8 @@ class TestHub:
 
     LOAD = """
 import json, sys
-from hub_datasets.cli import UserError
-from training.qa_data import load_qa, metric_of
+from foundation.cli import UserError
+from training.corpora.load import load_qa, metric_of
 for dataset, split, arguments in json.loads(sys.argv[1]):
     try:
         rows = load_qa(dataset, split, **arguments)

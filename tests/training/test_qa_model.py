@@ -8,10 +8,10 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from hub_datasets.cli import UserError
-from training.features import Windower, collate
-from training.predict import predict
-from training.qa_model import add_lora, check_max_length, load_qa_model, reads_at_most
+from foundation.cli import UserError
+from training.qa.model import add_lora, check_max_length, load_qa_model, reads_at_most
+from training.qa.predict import predict
+from training.qa.windows import Windower, collate
 
 from . import qa_tiny
 
@@ -106,7 +106,7 @@ def test_an_adapter_keeps_the_revision_of_its_base(tmp_path, loopback_hub, monke
     for folder in (tmp_path, tmp_path / "further"):
         config = json.loads((folder / "adapter_config.json").read_text())
         assert (config["base_model_name_or_path"], config["revision"]) == ("org/base", "v2")
-    monkeypatch.setattr("training.qa_model._with_adapter", lambda model, *_: model)
+    monkeypatch.setattr("training.qa.model._with_adapter", lambda model, *_: model)
     assert load_qa_model(str(tmp_path))[0].qa_outputs.bias.tolist() == [1, 1]
 
 

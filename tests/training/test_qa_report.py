@@ -2,8 +2,8 @@
 
 from datasets import Dataset
 
-from training.answers import Answer, Answers
-from training.qa_report import best_null_threshold, over_languages, score_answers
+from training.qa.answers import Answer, Answers
+from training.scoring.report import best_null_threshold, over_languages, score_answers
 
 
 def rows(**golds):

@@ -8,8 +8,8 @@ from accelerate.state import AcceleratorState
 from datasets import Dataset
 from transformers import TrainingArguments
 
-from training.features import Windower
-from training.qa_trainer import POOL, LengthMixedSampler, QATrainer
+from training.finetuning.trainer import POOL, LengthMixedSampler, QATrainer
+from training.qa.windows import Windower
 
 from . import qa_tiny
 
@@ -42,7 +42,7 @@ def test_an_epoch_and_a_seed_have_an_order_of_their_own():
 def test_an_evaluation_without_training_is_in_the_precision_that_was_asked_for(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "training.qa_trainer.predict", lambda *_, **__: seen.append(torch.is_autocast_enabled("cpu")) or {}
+        "training.finetuning.trainer.predict", lambda *_, **__: seen.append(torch.is_autocast_enabled("cpu")) or {}
     )
     tokenizer = qa_tiny.tokenizer()
     for bf16 in (True, False):

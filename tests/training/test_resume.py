@@ -8,9 +8,10 @@ from unittest.mock import Mock
 import pytest
 import transformers
 
-from hub_datasets.cli import UserError
-from training import finetune, resume
-from training.qa_model import beside_model, load_qa_model
+from foundation.cli import UserError
+from training import finetune
+from training.qa.model import beside_model, load_qa_model
+from training.runs import checkpoints as resume
 
 from . import qa_tiny
 from .test_finetune import flags
@@ -28,7 +29,7 @@ def test_a_run_over_another_leaves_nothing_that_is_taken_for_its_own(tmp_path, m
     more = {"do_train": True, "max_steps": 1, "save_strategy": "no", "use_cpu": True, "overwrite_output_dir": True}
     monkeypatch.setattr(sys, "argv", ["finetune.py", *flags(model, data, output_dir, **more)])
     with monkeypatch.context() as broken, pytest.raises(MemoryError):
-        broken.setattr("training.qa_trainer.QATrainer.training_step", Mock(side_effect=MemoryError))
+        broken.setattr("training.finetuning.trainer.QATrainer.training_step", Mock(side_effect=MemoryError))
         finetune.main()
     assert all((output_dir / name).is_file() for name in others)  # until another model is saved
     finetune.main()

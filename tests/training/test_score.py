@@ -12,11 +12,13 @@ import pytest
 import torch
 from accelerate import PartialState
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from tests.training.launch import run
-from training import metrics, score, score_run
-from training.qa_data import evenly
-from training.qa_scores import averages
+from training import score
+from training.corpora.load import evenly
+from training.scoring import metrics
+from training.scoring import run as score_run
+from training.scoring.scores import averages
 
 from . import qa_tiny
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from hub_datasets.cli import UserError
+from foundation.cli import UserError
 from tests.training import tiny
-from training import text_data
-from training.text_data import PackedText, StreamedText, pack
-from training.text_source import TextFile, TextRows, TextTable
+from training.pretraining import packing as text_data
+from training.pretraining.packing import PackedText, StreamedText, pack
+from training.pretraining.source import TextFile, TextRows, TextTable
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from training.features import Windower
-from training.train_features import IGNORED, NO_ANSWER, TrainCollator, span_loss, train_features
+from training.finetuning.batches import IGNORED, TrainCollator, span_loss
+from training.finetuning.features import NO_ANSWER, train_features
+from training.qa.windows import Windower
 
 from . import qa_tiny
 

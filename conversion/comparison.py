@@ -1,0 +1,195 @@
+"""Runs of both models on the same inputs, and how far their outputs lie apart."""
+
+import contextlib
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import TORCH_NAMES, Tensor, read_checkpoint
+from .checks import source_positions
+from .families import AUTO_CLASSES
+from .legacy import build_by_hand
+from .plan import source_offset
+from .report import Check, Report
+from .source import Source
+
+TOLERANCE = 1e-5  # of the largest value compared, or absolute where all are below 1
+SMALL_RUN = 64  # tokens; a masked-LM head gives a number for each word of the vocabulary, so it runs on these alone
+LONGEST_RUN = 1024  # tokens; native attention over a window that covers them takes memory with their square
+
+
+def compare_outputs(
+    report: Report, source: Source, converted: Path, config: Any, old_long: dict[str, Tensor] | None
+) -> None:
+    """Run both models on the same inputs, one after the other, so that only one is in memory."""
+    import torch
+    from tqdm import tqdm
+
+    dtype = getattr(torch, TORCH_NAMES[next(iter(read_checkpoint(converted).values())).dtype])
+    runs = _plan_runs(source, config, old_long is not None, report.architecture == "LongformerForMaskedLM")
+    with torch.inference_mode(), _quiet(), tqdm(total=2 * len(runs), desc="proving", file=sys.stderr, delay=2) as bar:
+        if old_long is None:
+            model = _load_source(source, report.architecture, dtype)
+        else:
+            model = build_by_hand(old_long, source.config, report.architecture, config.attention_window, dtype)
+        expected = []
+        for planned in runs:
+            expected.append(_outputs(model, planned["source"]))
+            bar.update()
+        pooled = getattr(model, "pooler_is_trained", False)
+        del model
+        gc.collect()
+
+        model, problem = _load_converted(converted, report.architecture)
+        if not problem and report.architecture == "LongformerModel" and pooled and not model.pooler_is_trained:
+            problem = "the pooler, which the source has, is missing"
+        report.checks.append(Check("loads by its Auto class", problem is None, problem or type(model).__name__))
+        if problem:
+            return
+        for planned, outputs in zip(runs, expected, strict=True):
+            _set_window(model, planned["window"] or config.attention_window)
+            report.checks += _compare(planned, outputs, _outputs(model, planned["converted"]))
+            bar.update()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' load reports and padding notices: what they could say is checked and told here."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _plan_runs(source: Source, config: Any, old_long: bool, small_runs: bool) -> list[dict[str, Any]]:
+    """Inputs for both sides. Ids are random: what counts is what the layers make of any."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    words = torch.arange(config.vocab_size)
+    words = words[(words != config.pad_token_id) & (words != source.config.pad_token_id)]  # either may mean padding
+    first = config.pad_token_id + 1
+    length = config.max_position_embeddings - first
+    read_by_source = source.config.max_position_embeddings - source_offset(source.config)
+    side = min(min(config.attention_window) // 2, read_by_source)
+
+    def planned(title: str, lengths: list[int], window: int | None, every: int, wrap: bool = False) -> dict[str, Any]:
+        ids = torch.full((len(lengths), max(lengths)), config.pad_token_id)
+        for row, count in enumerate(lengths):
+            ids[row, :count] = words[torch.randint(0, len(words), (count,), generator=generator)]
+        inputs = {"input_ids": ids, "attention_mask": (ids != config.pad_token_id).long()}
+        if config.type_vocab_size > 1:  # a pair of texts: the second half is of the other type
+            inputs["token_type_ids"] = (torch.arange(ids.shape[1]) >= ids.shape[1] // 2).long().expand(ids.shape)
+        mask = torch.zeros_like(ids)
+        if every:
+            mask[:, ::every] = 1
+        theirs = dict(inputs)
+        if wrap:  # full attention over positions that repeat, as the tiled table has them
+            row = source_positions(ids.shape[1], read_by_source, config) + source_offset(source.config)
+            theirs["position_ids"] = row[None].expand(ids.shape)
+        ours = inputs | {"global_attention_mask": mask * inputs["attention_mask"]}
+        return {"title": title, "window": window, "source": ours if old_long else theirs, "converted": ours}
+
+    runs = []
+    for longest in sorted({min(side, SMALL_RUN), side} if small_runs else {side}):
+        lengths = sorted({min(5, longest), max(1, longest // 3), longest})
+        text = f"{lengths[0]} to {longest} tokens, padded"
+        runs += [planned(text, lengths, None, 0), planned(f"{text}, every 7th global", lengths[1:] or lengths, None, 7)]
+    if old_long:
+        beyond = min(read_by_source, max(LONGEST_RUN, 2 * max(config.attention_window)))
+        return [*runs, planned(f"{beyond} tokens, every 97th global", [beyond], None, 97)]
+    runs.append(planned(f"{read_by_source} tokens, window widened", [read_by_source], 2 * read_by_source, 0))
+    beyond = min(length, read_by_source * 5 // 4, LONGEST_RUN)
+    if beyond > read_by_source:
+        runs.append(planned(f"{beyond} tokens, positions wrapped", [beyond], 2 * beyond, 0, wrap=True))
+    return runs
+
+
+def _load_source(source: Source, architecture: str, dtype: Any) -> Any:
+    import transformers
+
+    model, info = getattr(transformers, AUTO_CLASSES[architecture]).from_pretrained(
+        source.folder, config=source.config, dtype=dtype, output_loading_info=True, trust_remote_code=False
+    )
+    # An untied head saved before transformers 5 has one bias, which 5 leaves at zero.
+    lost = [name for name in info["missing_keys"] if name.endswith("decoder.bias")]
+    for name in lost:
+        head = model.get_submodule(name.removesuffix(".decoder.bias"))
+        head.decoder.bias.data = head.bias.data.clone()
+    model.pooler_is_trained = not any("pooler" in name for name in info["missing_keys"])
+    return model.float().eval()
+
+
+def _load_converted(folder: Path, architecture: str) -> tuple[Any, str | None]:
+    """The model, and what is wrong with how it loaded."""
+    import torch
+    import transformers
+
+    model, info = getattr(transformers, AUTO_CLASSES[architecture]).from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+    )
+    wrong = [name for kind in ("missing_keys", "mismatched_keys") for name in info[kind] if "pooler" not in str(name)]
+    wrong += [name for name in info["unexpected_keys"] if "pooler" not in name]
+    model.pooler_is_trained = not any("pooler" in name for name in info["missing_keys"])
+    if architecture != type(model).__name__:
+        return model, f"{type(model).__name__} instead of {architecture}"
+    encoder = getattr(model, "longformer", model).encoder
+    for layer in encoder.layer:
+        attention = layer.attention.self
+        if attention.query_global.weight.data_ptr() == attention.query.weight.data_ptr():
+            return model, "a global projection shares its local one's memory"
+    return model.eval(), f"missing or unexpected: {sorted(map(str, wrong))[:6]}" if wrong else None
+
+
+def _set_window(model: Any, window: int | list[int]) -> None:
+    """Widen or restore the attention window of a loaded native model; no weight depends on it."""
+    base = getattr(model, "longformer", model)
+    windows = window if isinstance(window, list) else [window] * base.config.num_hidden_layers
+    base.config.attention_window = windows
+    for layer, value in zip(base.encoder.layer, windows, strict=True):
+        layer.attention.self.one_sided_attn_window_size = value // 2
+
+
+def _outputs(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Hidden states of all layers in one tensor (layers, batch, length, hidden), pooled output, and all logits."""
+    import torch
+
+    if type(model).__name__.endswith("MultipleChoice"):
+        inputs = {key: value[:, None] for key, value in inputs.items()}
+    if type(model).__name__.endswith("MaskedLM") and inputs["input_ids"].shape[1] > SMALL_RUN:
+        model = model.base_model
+    outputs = model(**inputs, output_hidden_states=True)
+    found = {"hidden states": torch.stack(outputs.hidden_states).float()}
+    for key, value in outputs.items():
+        if key.endswith("logits"):
+            found[key] = value.float()
+    if outputs.get("pooler_output") is not None and getattr(model, "pooler_is_trained", False):
+        found["pooler_output"] = outputs["pooler_output"].float()
+    return found
+
+
+def _compare(planned: dict[str, Any], expected: dict[str, Any], found: dict[str, Any]) -> list[Check]:
+    real = planned["converted"]["attention_mask"].bool()
+    checks = []
+    for key in sorted(expected.keys() & found.keys(), key=lambda key: key != "hidden states"):
+        a, b = expected[key], found[key]
+        if a.shape != b.shape:
+            checks.append(Check(key, False, f"{planned['title']}: shape {list(b.shape)}, {list(a.shape)} expected"))
+            continue
+        if key == "hidden states":
+            a, b = a[:, real], b[:, real]
+        elif a.shape[:2] == real.shape:
+            a, b = a[real], b[real]
+        difference = (a - b).abs().max().item()
+        limit = TOLERANCE * max(1.0, a.abs().max().item())
+        checks.append(Check(key, difference <= limit, planned["title"], difference, limit))
+    return checks

@@ -1,0 +1,134 @@
+"""Files as every room reads and writes them.
+
+A write is either whole or absent: into a temporary neighbour of the target, then renamed.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .cli import UserError
+
+
+def check_output_dir(
+    target: str | Path,
+    overwrite: bool = False,
+    argument: str = "--output_dir",
+    replace_flag: str | None = "--overwrite_output_dir",
+) -> Path:
+    """Refuse an output folder that holds something, unless `overwrite`; returns it as a Path."""
+    target = Path(target).expanduser()
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{argument} {str(target)!r} is a file: give a folder that does not exist yet")
+    if target.is_dir() and any(target.iterdir()) and not overwrite:
+        advice = f", or add {replace_flag}" if replace_flag else ""
+        raise UserError(f"{argument} {str(target)!r} exists and is not empty: choose another folder{advice}")
+    return target
+
+
+def check_apart(target: str | Path, source: str | Path, argument: str = "--output_dir") -> None:
+    """Refuse an output folder that is, or holds, what the output is made from: replacing it would delete the source."""
+    target, source = Path(target).expanduser(), Path(source).expanduser()
+    if source.exists() and source.resolve().is_relative_to(target.resolve()):
+        raise UserError(
+            f"{argument} {str(target)!r} holds the source {str(source)!r}, which would be lost: choose another"
+        )
+
+
+@contextlib.contextmanager
+def atomic_folder(
+    target: str | Path,
+    overwrite: bool = False,
+    argument: str = "--output_dir",
+    replace_flag: str | None = "--overwrite_output_dir",
+) -> Iterator[Path]:
+    """Yield an empty folder beside `target` and rename it to `target` when the block ends well.
+
+    A block that raises, or a process that is killed, leaves `target` as it was. With `overwrite` the old folder is
+    moved aside first and removed last, so that at every moment the name holds the old content, nothing, or the new.
+    """
+    given = check_output_dir(target, overwrite, argument, replace_flag)
+    target = given.resolve()  # a link to a folder cannot be renamed over, the folder can
+    if target.is_mount() or any(
+        place.is_relative_to(target) for place in (Path.cwd(), Path("~").expanduser().resolve())
+    ):
+        raise UserError(f"{argument} {str(given)!r} is in use and cannot be replaced: give a folder inside it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    try:
+        yield work
+        work.chmod(0o777 & ~_umask())
+        _replace(target, work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _replace(target: Path, work: Path) -> None:
+    """Give `work` the name `target`; what bore it before is back there if that fails, and gone if not."""
+    old = None
+    if target.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+        os.rename(target, old)  # an empty folder may be renamed over
+    try:
+        os.rename(work, target)
+    except OSError:
+        if old is not None:
+            os.rename(old, target)
+        raise
+    if old is not None:
+        shutil.rmtree(old)
+
+
+def write_atomically(target: str | Path, content: str | bytes) -> Path:
+    """Write one file so that a reader sees the old content or the new, never a part."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def read_json(path: str | Path, argument: str, kind: type | None = None) -> Any:
+    """The content of a JSON file, with or without a byte-order mark.
+
+    Args:
+        argument: what a sentence calls the file by: the flag that named it, or the folder's argument.
+        kind: `dict` or `list`, where the file must hold an object or an array.
+
+    Raises:
+        UserError: the file is absent, not UTF-8, not JSON, or holds something else than `kind`.
+    """
+    path = Path(path)
+    where = f"{argument} {str(path)!r}"
+    if not path.is_file():
+        raise UserError(f"{where} is not a file: check the path")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{where} is not JSON ({error.msg}, line {error.lineno}, column {error.colno}): is it cut off?"
+        ) from error
+    if kind is not None and not isinstance(content, kind):
+        expected = "an object" if kind is dict else "an array"
+        raise UserError(f"{where} holds a {type(content).__name__}, {expected} was expected: is it the right file?")
+    return content
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

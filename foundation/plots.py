@@ -1,0 +1,57 @@
+"""Plots of scores, written whole or not at all. Drawn without a display."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .files import write_atomically
+
+
+def bars(path: Path, title: str, groups: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> None:
+    """One group of bars for each name in `groups`, one bar in it for each of `series`, in percent."""
+    figure, axes = _figure(max(5.0, 0.75 * len(groups) + 2.0))
+    width = 0.8 / len(series)
+    for number, (name, values) in enumerate(series.items()):
+        places = [place + (number - (len(series) - 1) / 2) * width for place in range(len(groups))]
+        axes.bar(places, [value or 0.0 for value in values], width, label=name)
+    axes.set_xticks(range(len(groups)), groups, rotation=0 if max(map(len, groups)) < 8 else 30, ha="center")
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("percent")
+    figure.legend(loc="outside lower center", ncols=4, fontsize="small", frameon=False)
+    _save(figure, axes, path, title)
+
+
+def lines(
+    path: Path, title: str, xlabel: str, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], ylabel: str
+) -> None:
+    """One line for each of `series`: its x values and its y values, in percent."""
+    figure, axes = _figure(6.5)
+    for name, (x, y) in series.items():
+        axes.plot(x, y, marker="o", label=name)
+    axes.set_xscale("log", base=2)
+    measured = sorted({value for x, _ in series.values() for value in x})
+    if len(measured) <= 8:  # more would not be legible
+        axes.set_xticks(measured, [f"{value:,g}" for value in measured])
+    axes.set_ylim(0, 100)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    figure.legend(loc="outside lower center", ncols=6, fontsize="small", frameon=False)
+    _save(figure, axes, path, title)
+
+
+def _figure(width: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure  # the object interface: no global state, no display
+
+    figure = Figure(figsize=(width, 4.2), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _save(figure: Any, axes: Any, path: Path, title: str) -> None:
+    axes.set_title(title)
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    # No date in the file: the same scores give the same bytes.
+    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,140 @@
+"""TriviaQA in its official layout, as extractive rows: one row for each question and document.
+
+    <data_dir>/qa/{wikipedia,web}-{train,dev}.json
+    <data_dir>/evidence/{wikipedia,web}/<Filename>
+
+The data set gives answers as strings, not as places. Distant supervision marks every place in the document where an
+alias stands, compared as the official script compares (`normalise.triviaqa`): case, punctuation, underscores and
+articles do not matter. Source of the layout and the rules: github.com/mandarjoshi90/triviaqa, `utils/`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from foundation.cli import UserError
+from foundation.files import read_json
+
+from .normalise import TRIVIAQA_PUNCTUATION, triviaqa, unicode_punctuation
+
+ARTICLES = {"a", "an", "the"}
+
+
+def read_rows(qa_file: str | Path, evidence_dir: str | Path | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of an official `qa/*.json` file.
+
+    `evidence_dir` holds `wikipedia/` and `web/`; by default it is the folder `evidence` beside `qa`. Yields `id`
+    (`QuestionId--Filename`), `question_id` (the key the official script scores by: the question on Wikipedia, `id` on
+    the web), `title`, `context`, `question`, `answers` (every place of every alias), `aliases` and `language`.
+    """
+    qa_file = Path(qa_file)
+    evidence = Path(evidence_dir) if evidence_dir else qa_file.parent.parent / "evidence"
+    content = read_json(qa_file, "the TriviaQA file")
+    if not isinstance(content, dict) or not isinstance(content.get("Data"), list):
+        raise UserError(f"{str(qa_file)!r} is not in TriviaQA's format: it has no list 'Data'")
+    by_question = content.get("Domain") == "Wikipedia"
+    for datum in content["Data"]:
+        for folder, pages in (("wikipedia", "EntityPages"), ("web", "SearchResults")):
+            for page in datum.get(pages, []):
+                document = _read_document(evidence / folder / page["Filename"])
+                yield _row(datum, page["Filename"], page.get("Title", ""), document, by_question)
+
+
+def hub_rows(dataset: Iterable[Mapping[str, Any]], domain: str) -> Iterator[dict[str, Any]]:
+    """The same rows from the Hub's `mandarjoshi/trivia_qa`, configurations `rc.wikipedia` and `rc.web`."""
+    columns = (("entity_pages", "wiki_context"), ("search_results", "search_context"))
+    for record in dataset:
+        datum = {
+            "QuestionId": record["question_id"],
+            "Question": record["question"],
+            "Answer": {"NormalizedAliases": record["answer"]["normalized_aliases"]},
+        }
+        for pages, text in columns:
+            documents = record[pages]
+            for filename, title, context in zip(
+                documents["filename"], documents["title"], documents[text], strict=True
+            ):
+                if context:
+                    yield _row(datum, filename, title, context, domain == "wikipedia")
+
+
+def find_aliases(document: str, aliases: Iterable[str]) -> list[tuple[int, str]]:
+    """Every place where one of the normalised `aliases` stands: (offset in characters, text as it stands there).
+
+    Places are in the order of the document. One alias inside another ("York" in "York, England") is two places.
+    """
+    words = [
+        (match.start(), match.end(), lowered)
+        for match in _word().finditer(document)
+        if (lowered := match.group().lower()) not in ARTICLES
+    ]
+    by_first: dict[str, set[tuple[str, ...]]] = {}
+    for alias in aliases:
+        tokens = tuple(word for word in _word().findall(triviaqa(alias)) if word not in ARTICLES)
+        if tokens:
+            by_first.setdefault(tokens[0], set()).add(tokens)
+    found = set()
+    for at, (start, _, word) in enumerate(words):
+        for tokens in by_first.get(word, ()):
+            stretch = words[at : at + len(tokens)]
+            if tuple(lowered for _, _, lowered in stretch) == tokens:
+                found.add((start, stretch[-1][1]))
+    return [(start, document[start:end]) for start, end in sorted(found)]
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """A word: the script splits at ASCII punctuation and a few quotes; to find an alias in “quotes” we split at all."""
+    punctuation = "".join(map(chr, TRIVIAQA_PUNCTUATION | unicode_punctuation()))
+    return re.compile(f"[^\\s{re.escape(punctuation)}]+")
+
+
+def _row(datum: Mapping[str, Any], filename: str, title: str, document: str, by_question: bool) -> dict[str, Any]:
+    aliases = triviaqa_aliases(datum["Answer"]) if "Answer" in datum else []
+    places = find_aliases(document, aliases)
+    identifier = f"{datum['QuestionId']}--{filename}"
+    return {
+        "id": identifier,
+        "question_id": datum["QuestionId"] if by_question else identifier,
+        "title": title,
+        "context": document,
+        "question": datum["Question"],
+        "answers": {"text": [text for _, text in places], "answer_start": [start for start, _ in places]},
+        "aliases": aliases,
+        "language": "en",
+    }
+
+
+def _read_document(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(f"the TriviaQA document {str(path)!r} is missing: unpack the evidence folder beside qa/")
+    return path.read_text(encoding="utf-8")
+
+
+def best_documents(rows: Any, answers: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """One row and one answer a scoring key: of the documents of a question, that whose best span scores highest.
+
+    Args:
+        rows: rows of this module; `answers`: row id to `training.qa.answers.Answers`.
+
+    Returns:
+        The chosen rows, in order, and their answers by `question_id`. The Longformer paper's script chooses so too.
+    """
+    chosen: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        held = chosen.get(row["question_id"])
+        if held is None or _certainty(answers[row["id"]]) > _certainty(answers[rows[held]["id"]]):
+            chosen[row["question_id"]] = number
+    picked = rows.select(sorted(chosen.values()))
+    return picked, {row["question_id"]: answers[row["id"]] for row in picked}
+
+
+def _certainty(answer: Any) -> float:
+    return answer.best.score if answer.best else float("-inf")
+
+
+def triviaqa_aliases(answer: Mapping[str, Any]) -> list[str]:
+    """Right answers of a TriviaQA question: its normalised aliases, then what people answered, normalised."""
+    return [*answer["NormalizedAliases"], *map(triviaqa, answer.get("HumanAnswers", []))]

@@ -1,0 +1,178 @@
+"""The flags of finetune.py beside those that pretrain.py has too."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from foundation.cli import UserError
+from hub_datasets.concat import ON_BAD_SPAN
+from training.corpora.sources import check_data_dir
+from training.runs.arguments import SharedArguments
+
+from .distillation import PARTS
+
+EXAMPLE = """  accelerate launch training/finetune.py --model_name_or_path embedded-long --dataset sample \\
+      --language all --lora_r 16 --do_train --do_eval --max_steps 20 --output_dir runs/sample"""
+DEFAULTS = {
+    "learning_rate": 3e-5,
+    "num_train_epochs": 3.0,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 8,
+    "per_device_eval_batch_size": 8,
+    "logging_steps": 50,
+    "logging_nan_inf_filter": False,  # a loss that diverged shows as NaN, not as 0
+    "save_strategy": "epoch",
+    "report_to": "none",
+    "output_dir": "runs/finetune",
+}
+# What `qa_report.score_answers` gives, and so what can be the best; there is no loss of an evaluation.
+SCORES = r"(eval_)?((HasAns_|NoAns_)?(exact|f1)|exact_match|f1_.+)"
+
+
+@dataclass
+class FinetuneArguments(SharedArguments):
+    """What to train on, what to evaluate on, and how documents become windows."""
+
+    dataset: str = field(
+        default="squad",
+        metadata={"help": "squad, squad_v2, sq3, mlqa, trivia_qa, sample or a Hub id (see training/corpora)."},
+    )
+    eval_dataset: str | None = field(
+        default=None, metadata={"help": "Data set to evaluate on; --dataset if not given."}
+    )
+    data_files: str | None = field(default=None, metadata={"help": "A SQuAD-format file to train on."})
+    eval_data_files: str | None = field(default=None, metadata={"help": "A SQuAD-format file to evaluate on."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder that holds the data set's official files."})
+    language: str | None = field(default=None, metadata={"help": "Language of a multilingual data set, or all."})
+    eval_language: str | None = field(
+        default=None, metadata={"help": "The same for the evaluation; --language if not given."}
+    )
+    nr_concats: int | None = field(
+        default=None, metadata={"help": "Paragraphs that are joined into one context; sq3 and xq3: 3, others: 1."}
+    )
+    questions: str | None = field(
+        default=None, metadata={"help": "first (the thesis) or all questions of a paragraph; sq3 and xq3: first."}
+    )
+    within_articles: bool = field(default=False, metadata={"help": "Join only paragraphs of one article."})
+    on_bad_span: str = field(
+        default="error",
+        metadata={"help": "An answer that is not at its answer_start: error, repair or drop.", "choices": ON_BAD_SPAN},
+    )
+    held_out_articles: int = field(
+        default=0,
+        metadata={"help": "Keep the last N articles out of training and evaluate on them (no --eval_dataset then)."},
+    )
+    max_length: int | None = field(
+        default=None, metadata={"help": "Tokens of a window, question included; the model's length if not given."}
+    )
+    doc_stride: int = field(default=128, metadata={"help": "Document tokens that neighbouring windows share."})
+    max_question_length: int = field(default=128, metadata={"help": "Longer questions are cut to this many tokens."})
+    negatives: int = field(
+        default=1, metadata={"help": "Windows without the answer that are kept of each long document."}
+    )
+    long_fraction: float = field(
+        default=0.0, metadata={"help": "Share of examples whose paragraph is joined with others."}
+    )
+    max_paragraphs: int = field(
+        default=24, metadata={"help": "Such examples have 2 to this many paragraphs, log-uniformly."}
+    )
+    same_article: float = field(
+        default=0.5, metadata={"help": "Share of long examples whose other paragraphs come from the same article."}
+    )
+    unanswerable_fraction: float = field(
+        default=0.0, metadata={"help": "Share of examples that are paired with text that does not answer them."}
+    )
+    documents_per_question: int = field(
+        default=1, metadata={"help": "How often each question comes, with other paragraphs each time (one epoch)."}
+    )
+    random_positions: float = field(
+        default=0.0, metadata={"help": "Share of windows put at a random offset of a Longformer's position table."}
+    )
+    distil_length: int = field(
+        default=0,
+        metadata={"help": "Also match the starting model's reading of a part in windows of this many tokens."},
+    )
+    distil_part: str = field(
+        default="paragraph",
+        metadata={"help": "That part: the answer's paragraph, read alone, or the whole document.", "choices": PARTS},
+    )
+    distil_weight: float = field(default=1.0, metadata={"help": "Weight of that beside the answers' loss."})
+    num_proc: int = field(default=1, metadata={"help": "Processes that make the training windows."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many random examples."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on this many, evenly spread."})
+    early_stopping_patience: int | None = field(
+        default=None, metadata={"help": "Stop after this many evaluations without a better metric_for_best_model."}
+    )
+    n_best: int = field(default=20, metadata={"help": "Answers kept for each question."})
+    max_answer_length: int = field(default=30, metadata={"help": "Longest answer, in tokens."})
+    do_lowercase: bool = field(
+        default=False, metadata={"help": "Lower-case question and document; it hurts models with a cased vocabulary."}
+    )
+    dropout: float | None = field(
+        default=None, metadata={"help": "Dropout everywhere in the model; its configuration's own if not given."}
+    )
+    freeze_word_embeddings: bool = field(default=False, metadata={"help": "Leave the word embeddings as they are."})
+    lora_r: int = field(
+        default=0, metadata={"help": "Rank of a new LoRA adapter; 0 trains the whole model, or the adapter given."}
+    )
+    lora_alpha: int | None = field(
+        default=None, metadata={"help": "LoRA's scale times its rank; 2 x lora_r if not given."}
+    )
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout before LoRA's matrices."})
+
+    @property
+    def own_evaluation(self) -> bool:
+        """Whether other data than --dataset's is named for the evaluation."""
+        return self.eval_dataset is not None or self.eval_data_files is not None
+
+    def check(self, training_args: Any) -> None:
+        """Refuse what would fail, or do nothing, after the training."""
+        lowest = {"n_best": 1, "max_answer_length": 1, "max_train_samples": 1, "max_eval_samples": 1, "negatives": 0,
+                  "documents_per_question": 1, "num_proc": 1,
+                  "held_out_articles": 0, "lora_r": 0, "distil_length": 0, "early_stopping_patience": 1}  # fmt: skip
+        for name, least in lowest.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name} {value} is below {least}: give a whole number from {least} up")
+        parts = {"lora_alpha": "lora_r", "lora_dropout": "lora_r",
+                 "distil_part": "distil_length", "distil_weight": "distil_length"}  # fmt: skip
+        wholes = {"lora_r": "a new adapter", "distil_length": "the distillation"}
+        for name, whole in parts.items():
+            if getattr(self, name) != getattr(type(self), name) and not getattr(self, whole):
+                raise UserError(f"--{name} {getattr(self, name)} is of {wholes[whole]}: give --{whole} too")
+        if self.documents_per_question > 1 and not (self.long_fraction or self.unanswerable_fraction):
+            raise UserError(
+                f"--documents_per_question {self.documents_per_question} would draw the same document each time: give "
+                "--long_fraction or --unanswerable_fraction too, or raise --num_train_epochs"
+            )
+        evaluated = [(self.eval_dataset or self.dataset, self.eval_data_files)] if self.own_evaluation else []
+        check_data_dir(self.data_dir, (self.dataset, self.data_files), *evaluated)
+        if self.held_out_articles and self.eval_language is not None and not self.own_evaluation:
+            raise UserError(
+                f"--eval_language {self.eval_language!r} has no part in --held_out_articles, which are in the language "
+                "of the training: leave it out, or give --eval_dataset"
+            )
+        if training_args.label_smoothing_factor:
+            raise UserError("--label_smoothing_factor has no part in the loss over spans: leave it out")
+        self._check_best(training_args)
+
+    def _check_best(self, training_args: Any) -> None:
+        """Whatever compares evaluations needs some, and a score in which more is better."""
+        metric = training_args.metric_for_best_model
+        if metric is not None and not re.fullmatch(SCORES, metric):
+            raise UserError(
+                f"--metric_for_best_model {metric!r} (where none is given, transformers takes 'loss') is no score of "
+                "an evaluation by answers: give f1 or exact_match"
+            )
+        compares = self.early_stopping_patience is not None and "--early_stopping_patience"
+        compares = compares or (training_args.save_strategy == "best" and "--save_strategy best")
+        if compares and (metric is None or training_args.eval_strategy == "no"):
+            raise UserError(
+                f"{compares} compares evaluations: give --metric_for_best_model f1 and --eval_strategy epoch or steps"
+            )
+        plateau = training_args.lr_scheduler_type == "reduce_lr_on_plateau"
+        if plateau and (training_args.lr_scheduler_kwargs or {}).get("mode") != "max":
+            raise UserError(
+                "--lr_scheduler_type reduce_lr_on_plateau takes less for better unless it is told otherwise: add "
+                """--lr_scheduler_kwargs '{"mode": "max"}'"""
+            )

@@ -1,0 +1,146 @@
+"""transformers' Trainer with what extractive QA lacks there: span loss, length-mixed batches, evaluation by answers."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import RandomSampler, Sampler
+from transformers import Trainer
+
+from training.qa.answers import Answers
+from training.qa.predict import predict
+from training.qa.windows import Windower
+from training.runs.checkpoints import explain_full_disk
+from training.scoring.report import over_languages
+
+from .batches import span_loss
+from .distillation import ShortReader
+from .features import NO_ANSWER
+
+POOL = 50  # batches sorted together: the larger, the less padding and the less chance
+
+
+class LengthMixedSampler(Sampler[int]):
+    """Windows of about one length share a batch, and the batches come in random order.
+
+    Within pools of POOL random batches the windows are sorted by length and cut into batches, which are then shuffled.
+    So an optimiser step sees all lengths, which transformers' `group_by_length` (sorted within a pool) does not give.
+    `size` windows are drawn, a multiple of `batch_size`: all of them, and some once more.
+    """
+
+    def __init__(self, lengths: Sequence[int], size: int, batch_size: int, seed: int):
+        self.lengths, self.size, self.batch_size, self.seed = torch.tensor(lengths), size, batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(len(self.lengths), generator=generator)
+        order = order.repeat(-(-self.size // len(order)))[: self.size]
+        batches: list[torch.Tensor] = []
+        for pool in order.split(self.batch_size * POOL):
+            batches += pool[self.lengths[pool].argsort(stable=True)].split(self.batch_size)
+        for number in torch.randperm(len(batches), generator=generator).tolist():
+            yield from batches[number].tolist()
+
+
+class QATrainer(Trainer):
+    """Trains on `train_features`, evaluates rows with `predict`.
+
+    Args:
+        windower: makes the evaluation's windows.
+        score: from the rows of one language, their answers and its name to numbers, logged under `eval_` (the mean of
+            several languages), and the texts that were scored.
+        predict_options: keywords of `predict`.
+        short_reader: adds its `error` to the loss, `distil_weight` times, and logs it as `distil_error`.
+        distil_part: of which tokens: "paragraph" (of the answer) or "document".
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        windower: Windower,
+        score: Callable[[Any, Mapping[str, Answers], str], tuple[dict[str, float], dict[str, str]]],
+        predict_options: Mapping[str, Any],
+        short_reader: ShortReader | None = None,
+        distil_weight: float = 1.0,
+        distil_part: str = "paragraph",
+        **kwargs: Any,
+    ):
+        super().__init__(*args, **kwargs)
+        # Our loss is a mean over equal batches; the Trainer divides it by the accumulation steps.
+        self.model_accepts_loss_kwargs = False
+        self.windower, self.score, self.predict_options = windower, score, predict_options
+        self.short_reader, self.distil_weight, self.distil_part = short_reader, distil_weight, distil_part
+        self.distil_errors: list[torch.Tensor] = []  # since the last log
+        self.answers: dict[str, dict[str, Answers]] = {}  # language to row id to what was found
+        self.texts: dict[str, dict[str, str]] = {}  # language to the key that was scored by to text
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+        """An epoch is whole updates, its last one filled with windows that come twice: however an update is split over
+        processes, it sees as many windows as any other, and accelerate has no batch of its own to fill."""
+        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
+        update = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        size = -(-len(rows) // update) * update
+        if self.args.train_sampling_strategy == "random":
+            return RandomSampler(rows, num_samples=size)
+        if self.args.train_sampling_strategy == "group_by_length":
+            seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+            return LengthMixedSampler(rows["length"], size, self.args.train_batch_size, seed)
+        return super()._get_train_sampler(train_dataset)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Mean over the windows of the batch of `span_loss`, and what the long reading differs from the short one."""
+        gold = {name: inputs.pop(name) for name in ("starts", "ends", "allowed")}
+        paragraph = inputs.pop("paragraph")
+        outputs = model(**inputs, output_hidden_states=self.short_reader is not None)
+        loss = span_loss(outputs, **gold)
+        if self.short_reader is not None:
+            document = gold["allowed"].clone()
+            document[:, NO_ANSWER] = False
+            part = paragraph if self.distil_part == "paragraph" else document
+            error = self.short_reader.error(inputs["input_ids"], outputs.hidden_states[-1], document, part)
+            self.distil_errors.append(error.detach())
+            loss = loss + self.distil_weight * error
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if "loss" in logs and self.distil_errors:
+            logs["distil_error"] = torch.stack(self.distil_errors).mean().item()
+            self.distil_errors.clear()
+        super().log(logs, *args, **kwargs)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with explain_full_disk(f"a checkpoint into {self.args.output_dir}"):
+            super()._save_checkpoint(*args, **kwargs)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Answer the rows of the evaluation set, score the answers, log the scores; keeps them in `self.answers`.
+
+        Language by language, since ids repeat from one to the next.
+        """
+        rows: Any = eval_dataset if eval_dataset is not None else self.eval_dataset
+        # Under the same autocast as training. A model that is sharded over processes can only be read as a whole.
+        model = self.model_wrapped if self.is_fsdp_enabled else self.accelerator.unwrap_model(self.model)
+        training = model.training
+        found: dict[str, dict[str, float]] = {}
+        self.answers, self.texts = {}, {}
+        for language in dict.fromkeys(rows["language"]):
+            part = rows.select([number for number, each in enumerate(rows["language"]) if each == language])
+            with self.accelerator.autocast():  # the model's own is there only when it was trained before
+                self.answers[language] = predict(model, self.windower, part, **self.predict_options)
+            found[language], self.texts[language] = self.score(part, self.answers[language], language)
+        model.train(training)
+        scores = {f"{metric_key_prefix}_{name}": value for name, value in over_languages(found).items()}
+        self.log(scores)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores

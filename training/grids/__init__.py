@@ -1,0 +1,4 @@
+"""The thesis's table, or a part of it, over seeds.
+
+In the order to read them: `plan` (which commands), `run` (what is missing), `results` (means, spreads, tables, plots).
+"""

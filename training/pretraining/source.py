@@ -1,0 +1,156 @@
+"""Raw text in shards of a fixed size, from a file or from a dataset on the Hub.
+
+A source knows how many shards it has and reads any of them by itself, so that packing can be split over processes and
+taken up again. Lines keep their ends, and no two shards share a byte: the shards joined are the text.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from foundation.cli import UserError
+
+SHARD_BYTES = 1 << 24
+SHARD_ROWS = 20_000
+LONGEST_PIECE = 100_000  # characters given to the tokenizer at once, in a text without line ends
+BATCH_LINES = 512
+
+
+class TextSource(Protocol):
+    """Text in `shards` pieces; `name` is how the user gave it, `digest` changes with the content."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shards(self) -> int: ...
+
+    def read(self, shard: int) -> Iterator[list[str]]:
+        """Batches of lines of one shard, in order, line ends kept."""
+
+    def digest(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """One UTF-8 text file, cut near multiples of `shard_bytes`, at line ends where there are any."""
+
+    path: str
+    argument: str = "--train_file_path"
+    shard_bytes: int = SHARD_BYTES
+
+    def __post_init__(self) -> None:
+        path = Path(self.path)
+        if not path.is_file():
+            raise UserError(f"{self.name} is not a file: give the path of a raw text file, such as wiki.train.raw")
+        if path.stat().st_size == 0:
+            raise UserError(f"{self.name} is empty: give a file with text in it")
+        with path.open("rb") as file:
+            if b"\0" in file.read(1 << 16):
+                raise UserError(f"{self.name} is not text (it holds zero bytes): give raw UTF-8 text, unpacked")
+
+    @property
+    def name(self) -> str:
+        return f"{self.argument} {self.path!r}"
+
+    @property
+    def shards(self) -> int:
+        return max(1, round(os.path.getsize(self.path) / self.shard_bytes))
+
+    def read(self, shard: int) -> Iterator[list[str]]:
+        with open(self.path, "rb") as file:
+            start, end = self._cut(file, shard), self._cut(file, shard + 1)
+            file.seek(start)
+            content = file.read(end - start)
+        try:
+            text = content.decode("utf-8-sig" if shard == 0 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{self.name} is not UTF-8 at byte {start + error.start}: convert it, for example with "
+                "`iconv -f latin1 -t utf-8`"
+            ) from error
+        if "\0" in text:
+            raise UserError(f"{self.name} is not text (it holds zero bytes): give raw UTF-8 text, unpacked")
+        yield from _batches(text.splitlines(keepends=True))
+
+    def _cut(self, file: Any, shard: int) -> int:
+        """Where shard `shard` starts: after the first line end past its nominal place, else between two characters."""
+        size = os.path.getsize(self.path)
+        if shard == 0 or shard >= self.shards:
+            return size if shard else 0
+        position = shard * self.shard_bytes
+        file.seek(position)
+        ahead = file.read(min(1 << 16, self.shard_bytes))
+        line_end = ahead.find(b"\n")
+        if line_end >= 0:
+            return position + line_end + 1
+        return position + next((i for i, byte in enumerate(ahead[:4]) if byte & 0xC0 != 0x80), 0)
+
+    def digest(self) -> str:
+        with open(self.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class TextTable:
+    """The text column of a map-style `datasets.Dataset`; a row that lacks a line end gets one."""
+
+    def __init__(self, dataset: Any, column: str, name: str, shard_rows: int = SHARD_ROWS):
+        check_column(dataset.column_names, column, name)
+        if len(dataset) == 0:
+            raise UserError(f"{name} has no rows: choose another split")
+        self.dataset, self.column, self.name, self.shard_rows = dataset, column, name, shard_rows
+
+    @property
+    def shards(self) -> int:
+        return -(-len(self.dataset) // self.shard_rows)
+
+    def read(self, shard: int) -> Iterator[list[str]]:
+        rows = self.dataset[shard * self.shard_rows : (shard + 1) * self.shard_rows]
+        yield from _batches([_with_line_end(text) for text in rows[self.column]])
+
+    def digest(self) -> str:
+        return f"{self.dataset._fingerprint}-{self.column}"
+
+
+class TextRows:
+    """The text column of an `IterableDataset`: one shard that is read from the Hub as it is used."""
+
+    shards = 1
+
+    def __init__(self, dataset: Any, column: str, name: str):
+        if dataset.column_names is not None:
+            check_column(dataset.column_names, column, name)
+        self.dataset, self.column, self.name = dataset, column, name
+
+    def read(self, shard: int) -> Iterator[list[str]]:
+        batch: list[str] = []
+        for row in self.dataset:
+            batch.append(_with_line_end(row[self.column]))
+            if len(batch) == BATCH_LINES:
+                yield from _batches(batch)
+                batch = []
+        yield from _batches(batch)
+
+    def digest(self) -> str:
+        raise TypeError("a streamed dataset has no digest, since nobody has read all of it")
+
+
+def check_column(columns: list[str], column: str, name: str) -> None:
+    """Raise UserError, naming the columns there are, unless `column` is one of them."""
+    if column not in columns:
+        raise UserError(f"--text_column {column!r} is not a column of {name}: choose from {', '.join(columns)}")
+
+
+def _with_line_end(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _batches(lines: list[str]) -> Iterator[list[str]]:
+    pieces = [
+        line[start : start + LONGEST_PIECE] for line in lines for start in range(0, len(line), LONGEST_PIECE)
+    ]  # an empty line has at least its line end
+    for start in range(0, len(pieces), BATCH_LINES):
+        yield pieces[start : start + BATCH_LINES]

@@ -1,0 +1,199 @@
+"""A question-answering model and its tokenizer, from a checkpoint or from an adapter on one."""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from conversion.attention import use_fast_attention
+from conversion.embedded import LONG_NAME, NAME
+from conversion.named import resolve
+from foundation.cli import UserError
+
+logger = logging.getLogger(__name__)
+
+# What the families call them: BERT and its kin, then ModernBERT, then DistilBERT.
+_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
+             "attention_dropout", "embedding_dropout", "mlp_dropout", "dropout", "qa_dropout")  # fmt: skip
+
+
+def load_qa_model(
+    model_name_or_path: str,
+    *,
+    adapter: str | None = None,
+    revision: str | None = None,
+    fresh_head: bool = False,
+    fast_attention: bool = True,
+    dropout: float | None = None,
+    train_adapter: bool = False,
+) -> tuple[Any, Any]:
+    """Load any encoder as AutoModelForQuestionAnswering, and its tokenizer.
+
+    Args:
+        model_name_or_path: "embedded", "embedded-long", a folder, a Hub id, or a LoRA adapter's folder or Hub id
+            (its base model is then read from the adapter's configuration).
+        adapter: a LoRA adapter to merge into the model.
+        fresh_head: start a new QA head where the checkpoint has none, and say so; otherwise that is an error.
+        fast_attention: give Longformers the exact fast attention.
+        dropout: every dropout probability of the configuration; None leaves the checkpoint's own.
+        train_adapter: keep the adapter's matrices apart, to train them further, instead of merging them.
+
+    Raises:
+        UserError: no such checkpoint, weights missing from it, or no QA head.
+    """
+    from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
+
+    of_adapter = None  # the revision is of what `model_name_or_path` names
+    if adapter is None and (base := _base_of_adapter(model_name_or_path, revision)) is not None:
+        adapter, of_adapter = model_name_or_path, revision
+        model_name_or_path, revision = base
+    source = resolve(model_name_or_path)
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+        if dropout is not None:
+            config.update({name: dropout for name in _DROPOUTS if hasattr(config, name)})
+        model, info = AutoModelForQuestionAnswering.from_pretrained(
+            source,
+            revision=revision,
+            config=config,
+            dtype=torch.float32,  # as stored, half precision would lose most of Adam's small steps
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"--model_name_or_path {model_name_or_path!r} cannot be loaded: {_first_line(error)}"
+        ) from error
+    missing = sorted(info["missing_keys"])
+    lost = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
+    if lost:
+        raise UserError(
+            f"--model_name_or_path {model_name_or_path!r} lacks {len(lost)} weights of its encoder, {lost[0]!r} first: "
+            "it is not a whole checkpoint of the architecture that its config.json names"
+        )
+    if missing and adapter is None:
+        if not fresh_head:
+            raise UserError(
+                f"--model_name_or_path {model_name_or_path!r} has no question-answering head: "
+                "fine-tune it first with training/finetune.py --do_train, or name an adapter"
+            )
+        logger.warning("%s has no question-answering head: a fresh one is started", model_name_or_path)
+    if fast_attention:
+        use_fast_attention(model)
+    if adapter is not None:
+        if missing and not _trains(adapter, head_name(model), of_adapter):
+            raise UserError(
+                f"neither {model_name_or_path!r} nor the adapter {adapter!r} has a question-answering head: give an "
+                "adapter of training/finetune.py, which holds one"
+            )
+        model = _with_adapter(model, adapter, train_adapter, of_adapter)
+    return model.eval(), tokenizer
+
+
+def head_name(model: Any) -> str:
+    """Name of the module that turns hidden states into start and end logits."""
+    names = [name for name in ("qa_outputs", "classifier") if hasattr(model, name)]
+    if not names:
+        raise UserError(f"{type(model).__name__} has no known question-answering head: use a BERT-like encoder")
+    return names[0]
+
+
+def reads_at_most(model: Any) -> int:
+    """Tokens of the longest sequence that the position table of `model` holds.
+
+    A table with a row for padding is numbered as in fairseq: what stands before that row and itself are not used.
+    """
+    tables = (m for name, m in model.named_modules() if name.endswith("embeddings.position_embeddings"))
+    padding = getattr(next(tables, None), "padding_idx", None)
+    return int(model.config.max_position_embeddings - (0 if padding is None else padding + 1))
+
+
+def check_max_length(model: Any, max_length: int | None, flag: str = "--max_length") -> int:
+    """`max_length`, or the model's own length when it is None; more than the model has positions for is an error."""
+    limit = reads_at_most(model)
+    if max_length is not None and max_length > limit:
+        raise UserError(
+            f"{flag} {max_length} is above the {limit} tokens that this model has positions for: "
+            f"give at most {limit}, or convert the model with conversion.convert"
+        )
+    return limit if max_length is None else max_length
+
+
+def add_lora(model: Any, arguments: Any) -> Any:
+    """Wrap `model` for LoRA on every linear map of its encoder, Longformer's global ones too; the head trains whole.
+
+    `arguments` has `model_name_or_path`, `revision`, `lora_r`, `lora_alpha` and `lora_dropout`.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    head = head_name(model)
+    if hasattr(model, "merge_and_unload"):
+        raise UserError(
+            f"--lora_r {arguments.lora_r} starts a new adapter, but --model_name_or_path "
+            f"{arguments.model_name_or_path!r} is one already: leave --lora_r out to train it further"
+        )
+    linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    targets = sorted({name.rsplit(".", 1)[-1] for name in linear if name != head})
+    config = LoraConfig(
+        r=arguments.lora_r,
+        lora_alpha=arguments.lora_alpha or 2 * arguments.lora_r,
+        lora_dropout=arguments.lora_dropout,
+        target_modules=targets,
+        modules_to_save=[head],
+        base_model_name_or_path=arguments.model_name_or_path,
+        revision=arguments.revision,
+    )
+    with warnings.catch_warnings():
+        # It puts the loaded path in the name's place; the name that was given means the same on any machine.
+        warnings.filterwarnings("ignore", message=".*base_model_name_or_path.*")
+        wrapped = get_peft_model(model, config)
+    config.base_model_name_or_path = arguments.model_name_or_path
+    return wrapped
+
+
+def beside_model(name: str, file: str, revision: str | None = None) -> Path | None:
+    """`file` of a model's or adapter's folder or Hub repository; None where there is no such file."""
+    if Path(name).is_dir() or name in (NAME, LONG_NAME):
+        path = Path(name) / file
+        return path if path.is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, HTTPError
+
+    try:
+        return Path(hf_hub_download(name, file, revision=revision))
+    except (EntryNotFoundError, HFValidationError, HTTPError):  # what is wrong shows where the model itself is loaded
+        return None
+
+
+def _base_of_adapter(name: str, revision: str | None) -> tuple[str, str | None] | None:
+    """The base model that an adapter names, and its revision; None where `name` is no adapter."""
+    path = beside_model(name, "adapter_config.json", revision)
+    if path is None:
+        return None
+    config = json.loads(path.read_text())
+    return str(config["base_model_name_or_path"]), config.get("revision")
+
+
+def _trains(adapter: str, head: str, revision: str | None) -> bool:
+    """Whether the adapter holds the head whole."""
+    path = beside_model(adapter, "adapter_config.json", revision)
+    return path is None or head in (json.loads(path.read_text()).get("modules_to_save") or ())
+
+
+def _with_adapter(model: Any, adapter: str, trainable: bool, revision: str | None) -> Any:
+    from peft import PeftModel
+
+    try:
+        wrapped = PeftModel.from_pretrained(model, adapter, is_trainable=trainable, revision=revision)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"--adapter {adapter!r} does not fit this model: {_first_line(error)}") from error
+    return wrapped if trainable else wrapped.merge_and_unload()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

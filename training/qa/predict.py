@@ -1,0 +1,88 @@
+"""Answers to many questions about documents, by one model, on one process or many.
+
+Used by finetune.py's evaluation and by score.py; the Space reads by the same `read_windows`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from tqdm.auto import tqdm
+
+from .answers import Answers, Span, best_answers, window_spans
+from .windows import Window, Windower, collate
+
+
+@torch.inference_mode()
+def read_windows(
+    model: Any, windows: Sequence[Window], pad_token_id: int, n_best: int, max_answer_length: int
+) -> list[tuple[list[Span], float]]:
+    """Spans and null score of each window of one batch; the logits never leave the model's device."""
+    batch = collate(windows, model.config, pad_token_id)
+    outputs = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
+    return window_spans(
+        outputs.start_logits,
+        outputs.end_logits,
+        [w.prefix_length for w in windows],
+        [w.document_start for w in windows],
+        [w.document_length for w in windows],
+        n_best,
+        max_answer_length,
+    )
+
+
+def predict(
+    model: Any,
+    windower: Windower,
+    examples: Sequence[Mapping[str, Any]],
+    *,
+    batch_size: int = 8,
+    n_best: int = 20,
+    max_answer_length: int = 30,
+    progress: bool = True,
+) -> dict[str, Answers]:
+    """Answer every example; a mapping from its `id`, in the order of `examples`.
+
+    Under `accelerate launch` the batches are dealt out over the processes and every process returns the whole. A
+    batch holds the same windows however many processes there are, so that the numbers do not depend on their count.
+
+    Args:
+        examples: rows with `id`, `question` and `context`.
+        batch_size: windows a batch.
+    """
+    model.eval()
+    state = PartialState()
+    windows = list(_all_windows(windower, examples))
+    # Windows of about one length share a batch: little padding.
+    order = sorted(range(len(windows)), key=lambda i: (len(windows[i][1]), i), reverse=True)
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    pad = windower.tokenizer.pad_token_id
+    found: list[tuple[int, tuple[list[Span], float]]] = []
+    # Every process takes as many turns, since a sharded model's forward needs them all; the last ones may be idle.
+    turns = range(state.process_index, len(batches) + state.process_index, state.num_processes)
+    bar = tqdm(turns, desc="reading", unit="batch", disable=not (progress and state.is_local_main_process), leave=False)
+    for number in bar:
+        batch = batches[min(number, len(batches) - 1)]
+        results = read_windows(model, [windows[i][1] for i in batch], pad, n_best, max_answer_length)
+        if number < len(batches):
+            found.extend(zip(batch, results, strict=True))
+    if state.num_processes > 1:
+        found = gather_object(found)
+    by_example: dict[int, list[tuple[list[Span], float]]] = defaultdict(list)
+    for index, result in sorted(found, key=lambda item: item[0]):
+        by_example[windows[index][0]].append(result)
+    return {
+        example["id"]: best_answers(windower.document(example["context"]), by_example[number], n_best)
+        for number, example in enumerate(examples)
+    }
+
+
+def _all_windows(windower: Windower, examples: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Window]]:
+    """(number of the example, window) in order."""
+    for number, example in enumerate(examples):
+        document = windower.document(example["context"])
+        for window in windower.windows(example["question"], document):
+            yield number, window

@@ -1,0 +1,197 @@
+"""The command line that `pretrain.py` and `finetune.py` share: every TrainingArguments flag, and the thesis's names.
+
+    parser = make_parser(PretrainArguments, defaults={"learning_rate": 3e-5}, prog=..., description=..., example=...)
+    arguments, training_args = parse(parser, sys.argv[1:])
+
+Each entry point has one dataclass of its own, a child of `SharedArguments`. Flags of the thesis that today's
+transformers refuses are rewritten before parsing (`THESIS_FLAGS`), so that its commands run as they stand.
+"""
+
+import dataclasses
+import difflib
+import os
+import sys
+from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, cast
+
+from transformers import HfArgumentParser, TrainingArguments
+from transformers.hf_argparser import string_to_bool
+
+from foundation.cli import UserError
+
+# Old flag -> new flag; a flag that took no value and now takes one carries it after a space.
+THESIS_FLAGS = {
+    "evaluate_during_training": "eval_strategy steps",
+    "evaluation_strategy": "eval_strategy",
+    "group_by_length": "train_sampling_strategy group_by_length",
+    "warmup_ratio": "warmup_steps",
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+    "per_gpu_train_batch_size": "per_device_train_batch_size",
+    "per_gpu_eval_batch_size": "per_device_eval_batch_size",
+    "no_cuda": "use_cpu",
+}
+SWITCHES = [f"--{name}" for name, new in THESIS_FLAGS.items() if " " in new]  # they took no value
+LAST = "last"
+
+
+@dataclass
+class SharedArguments:
+    """Flags of ours that both entry points take."""
+
+    model_name_or_path: str = field(
+        default="embedded",
+        metadata={"help": "A Hub id, a local folder, or 'embedded' for the checkpoint that needs no network."},
+    )
+    revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of a model on the Hub."})
+    model_name: str | None = field(default=None, metadata={"help": "Name of the run in trackers (sets run_name)."})
+    overwrite_output_dir: bool = field(
+        default=False,
+        metadata={"help": "Allow an output_dir that holds something; a fresh run removes what an earlier one left."},
+    )
+    logging_dir: str | None = field(
+        default=None,
+        metadata={"help": "Folder of TensorBoard's logs; given alone it also turns TensorBoard on (report_to)."},
+    )
+    fast_attention: bool = field(
+        default=True, metadata={"help": "Use conversion.attention, exact and faster, in place of the native attention."}
+    )
+
+
+class Parser(HfArgumentParser):
+    """HfArgumentParser whose mistakes are one sentence: its usage would be two hundred lines."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+class _Formatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+    """Defaults after every flag, and the example as it was typed."""
+
+
+def make_parser(
+    kind: type[SharedArguments], *, prog: str, description: str, example: str, defaults: dict[str, Any] | None = None
+) -> Parser:
+    """A parser of `kind` and of transformers' TrainingArguments, whose defaults `defaults` replaces."""
+    parser = Parser(
+        cast(Any, [kind, TrainingArguments]),
+        prog=prog,
+        usage=f"{prog} [--flag value ...]",
+        description=description,
+        epilog=f"example:\n{example}",
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    for action in parser._actions:
+        if action.type is string_to_bool and action.nargs is None:  # an optional bool, such as activation_checkpointing
+            action.nargs, action.const = "?", True
+    parser.set_defaults(**(defaults or {}))
+    return parser
+
+
+def parse(parser: Parser, argv: list[str]) -> tuple[Any, TrainingArguments]:
+    """(our arguments, TrainingArguments) from a command line that may use the thesis's flags.
+
+    Raises UserError, in one sentence, for an unknown flag, a value out of range or a combination that
+    TrainingArguments refuses, and when the launcher started more processes than take part.
+    """
+    namespace, unknown = parser.parse_known_args(rewrite_thesis_flags(argv))
+    if unknown:
+        flags = [option for action in parser._actions for option in action.option_strings]
+        near = difflib.get_close_matches(unknown[0], flags, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"see {parser.prog} --help"
+        raise UserError(f"unknown argument {unknown[0]!r}: {hint}")
+    values = vars(namespace)
+    _fit_to_device(values)
+    _apply_shared(values)
+    kind = next(iter(parser.dataclass_types))
+    ours: Any = kind(**{f.name: values.pop(f.name) for f in dataclasses.fields(kind)})
+    try:
+        training_args = TrainingArguments(**values)
+    except ValueError as error:
+        raise UserError(f"the training arguments do not fit together: {error}") from error
+    _check_world(training_args)
+    return ours, training_args
+
+
+def rewrite_thesis_flags(argv: list[str]) -> list[str]:
+    """The same command line in today's names; `--flag=value` is split, a bare `--resume_from_checkpoint` is 'last'."""
+    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    rewritten = []
+    for position, word in enumerate(words):
+        following = words[position + 1] if position + 1 < len(words) else "--"
+        name = word[2:].replace("-", "_") if word.startswith("--") else ""
+        if name == "warmup_ratio":
+            _check_ratio(following)
+        if word in ("True", "False", "true", "false") and position and words[position - 1] in SWITCHES:
+            continue
+        if f"--{name}" in SWITCHES and following.lower() == "false":
+            continue
+        if name in THESIS_FLAGS:
+            new, *value = THESIS_FLAGS[name].split()
+            rewritten += [f"--{new}", *value]
+        else:
+            rewritten.append(f"--{name}" if name else word)
+        if name == "resume_from_checkpoint" and following.startswith("--"):
+            rewritten.append(LAST)
+    return rewritten
+
+
+def _check_ratio(value: str) -> None:
+    try:
+        valid = 0 <= float(value) < 1
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UserError(f"--warmup_ratio {value!r} is not in [0, 1): give a share of the steps, or --warmup_steps N")
+
+
+def _apply_shared(values: dict[str, Any]) -> None:
+    """Carry our flags over to where transformers reads them."""
+    if values["logging_dir"] is not None:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = os.path.expanduser(values["logging_dir"])
+        if values["report_to"] == "none":
+            values["report_to"] = "tensorboard"
+    if values["model_name"] is not None and values["run_name"] is None:
+        values["run_name"] = values["model_name"]
+
+
+def _fit_to_device(values: dict[str, Any]) -> None:
+    """On a machine without an accelerator: use_cpu (else two launched processes never meet), and no fp16."""
+    import torch
+
+    if not torch.accelerator.is_available():
+        values["use_cpu"] = True
+    if values["fp16"] and values["use_cpu"]:
+        values["fp16"] = False
+        print(
+            "note: --fp16 does nothing on a CPU, so this run is in float32; --bf16 is what a CPU can", file=sys.stderr
+        )
+    if values["bf16"] and values["use_cpu"]:
+        warn_of_emulated_bfloat16()
+
+
+def warn_of_emulated_bfloat16() -> None:
+    """Say it when this CPU has no bfloat16 products; on a Zen 3 one took 88 times as long as in float32."""
+    import torch
+
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        print(
+            "note: --bf16 is far slower than float32 on this CPU, which has to emulate it: leave it out",
+            file=sys.stderr,
+        )
+
+
+def _check_world(training_args: TrainingArguments) -> None:
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if training_args.world_size != launched:
+        raise UserError(
+            f"the launcher started {launched} processes but only {training_args.world_size} take part in this run: "
+            "use a configuration from training/configs (on CPUs: distributed_type MULTI_GPU with use_cpu)"
+        )
+    sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    if sharded and training_args.distributed_state.distributed_type == "MULTI_CPU":
+        raise UserError(
+            "accelerate has no FSDP on a CPU and would run DDP instead: use training/configs/multi_gpu.yaml"
+        )
