@@ -124,6 +124,13 @@ def test_every_room_says_what_is_in_it(path):
     assert not missing, f"{path.relative_to(ROOT)} does not name {sorted(missing)}"
 
 
+def test_the_design_names_files_that_exist():
+    text = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("docs/design.md", "CONTRIBUTING.md"))
+    named = set(re.findall(rf"`((?:{'|'.join(ROOMS)}|tests|benchmarks)/[\w/.]+)`", text))
+    assert len(named) >= 15
+    assert not {name for name in named if not (ROOT / name).exists()}
+
+
 def test_no_file_hides_a_library():
     """`accelerate launch training/finetune.py` puts training/ first on sys.path: its names win over any library's."""
     libraries = (set(sys.stdlib_module_names) | set(importlib.metadata.packages_distributions())) - set(ROOMS)
