@@ -106,6 +106,7 @@ def _f1(precision: float, recall: float) -> float:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Read every pair and judge; returns what no_answer.json holds."""
+    from hub_datasets.concat import ConcatOptions
     from space.reader import load_reader
     from training.corpora.load import load_qa
     from training.qa.predict import predict
@@ -118,9 +119,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             "validation",
             data_dir=arguments.data_dir,
             language=language,
-            nr_concats=arguments.nr_concats,
-            questions="all",
-            within_articles=True,
+            options=ConcatOptions(arguments.nr_concats, "all", within_articles=True),
         )
         examples += pairs(rows.to_list(), arguments.questions)
     answers = predict(reader.model, reader.windower, examples, batch_size=arguments.batch_size)

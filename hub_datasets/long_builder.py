@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import datasets
 
-from .squad_format import long_tables
+from .squad_format import check_sha256, long_tables, read_paragraphs
 
 
 class File(NamedTuple):
@@ -57,5 +57,8 @@ class LongBuilder(datasets.ArrowBasedBuilder):
         for shard, (path, file) in enumerate(zip(paths, files, strict=True)):
             with open(path, "rb") as opened:
                 content = opened.read()
-            for number, table in enumerate(long_tables(content, file.name, file.sha256, self.config, file.language)):
+            if file.sha256 is not None:
+                check_sha256(content, file.sha256, file.name)
+            paragraphs = read_paragraphs(content, file.name)
+            for number, table in enumerate(long_tables(paragraphs, file.name, self.config, file.language)):
                 yield (shard, number), table

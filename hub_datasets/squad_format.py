@@ -32,12 +32,10 @@ CHARACTERS_A_TABLE = 1_000_000
 
 
 def long_tables(
-    content: bytes, source: str, sha256: str | None, options: ConcatOptions, language: str | None = None
+    paragraphs: list[Paragraph], source: str, options: ConcatOptions, language: str | None = None
 ) -> Iterator[pa.Table]:
-    """The bytes of a SQuAD-format file as tables of long documents. `sha256` is None for a user's own file."""
-    if sha256 is not None:
-        check_sha256(content, sha256, source)
-    paragraphs, note = mend_spans(read_paragraphs(content, source), options.on_bad_span, source)
+    """The paragraphs of one source as tables of long documents: the way to rows of every script and every corpus."""
+    paragraphs, note = mend_spans(paragraphs, options.on_bad_span, source)
     if note:
         logger.warning(note)
     table = None

@@ -154,14 +154,17 @@ def test_the_collector_is_left_as_it_was():
 def test_nothing_stays_frozen_when_the_rows_are_made_or_left():
     content = json.dumps(GOOD).encode()
     assert gc.get_freeze_count() == 0
-    assert len(list(long_tables(content, "f.json", None, ConcatOptions()))) == 1 and gc.get_freeze_count() == 0
-    left = long_tables(content, "f.json", None, ConcatOptions())
+    assert (
+        len(list(long_tables(read_paragraphs(content, "f.json"), "f.json", ConcatOptions()))) == 1
+        and gc.get_freeze_count() == 0
+    )
+    left = long_tables(read_paragraphs(content, "f.json"), "f.json", ConcatOptions())
     assert next(left).num_rows == 1 and gc.get_freeze_count() > 0
     left.close()
     assert gc.get_freeze_count() == 0
     gc.freeze()  # as a server does before it forks
     try:
-        list(long_tables(content, "f.json", None, ConcatOptions()))
+        list(long_tables(read_paragraphs(content, "f.json"), "f.json", ConcatOptions()))
         assert gc.get_freeze_count() > 0
     finally:
         gc.unfreeze()
@@ -187,6 +190,6 @@ def test_tables_are_bounded_in_rows_and_characters(characters, monkeypatch):
 def test_a_note_of_what_was_mended_is_logged(caplog, monkeypatch):
     monkeypatch.setattr(squad_format.logger, "propagate", True)
     content = changed("data.0.paragraphs.0.qas.0.answers.0.answer_start", 3)
-    (table,) = long_tables(content, "f.json", None, ConcatOptions(on_bad_span="repair"))
+    (table,) = long_tables(read_paragraphs(content, "f.json"), "f.json", ConcatOptions(on_bad_span="repair"))
     assert table.to_pylist()[0]["answers"] == {"text": ["stad"], "answer_start": [12]}
     assert "f.json: moved 1 answer(s)" in caplog.text

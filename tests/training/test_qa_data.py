@@ -14,8 +14,10 @@ from huggingface_hub import CommitOperationAdd
 
 import hub_datasets
 from foundation.cli import UserError
+from hub_datasets.concat import ConcatOptions
 from tests.hub.store import User
 from training.corpora.load import load_qa, metric_of
+from training.corpora.options import ConcatArguments, concat_options
 from training.corpora.sources import MLQA_LANGUAGES, XQUAD_LANGUAGES
 from training.corpora.trivia_qa import best_documents, find_aliases, read_rows
 
@@ -81,7 +83,7 @@ class TestOfficialLayouts:
         assert list(dict.fromkeys(rows["language"])) == list(XQUAD_LANGUAGES)
 
     def test_xq3(self, shared_data: Path) -> None:
-        rows = load_qa("xq3", "validation", data_dir=str(shared_data / "xquad"), language="en", nr_concats=3)
+        rows = load_qa("xq3", "validation", data_dir=str(shared_data / "xquad"), language="en")
         check_rows(rows)
         lengths = [len(context) for context in dict.fromkeys(rows["context"])]
         assert (len(rows), len(lengths)) == (240, 80)  # REFERENCES: 240 rows, 80 blocks, mean 2,355, longest 7,391
@@ -134,7 +136,9 @@ class TestOfficialLayouts:
 
     def test_long_by_the_same_concatenation(self, shared_data: Path) -> None:
         plain = load_qa("mlqa", "validation", data_dir=str(shared_data / "mlqa"), language="de")
-        long = load_qa("mlqa", "validation", data_dir=str(shared_data / "mlqa"), language="de", nr_concats=4)
+        long = load_qa(
+            "mlqa", "validation", data_dir=str(shared_data / "mlqa"), language="de", options=ConcatOptions(4, "all")
+        )
         check_rows(long)
         assert long["id"] == plain["id"]
         assert all(short in context for short, context in zip(plain["context"], long["context"], strict=True))
@@ -156,7 +160,8 @@ class TestAnyFile:
         assert load_qa("file", "train", data_files=str(path))["language"][0] == language
 
     def test_parameters_of_the_concatenation(self, squad_file: Path) -> None:
-        rows = load_qa("file", "train", data_files=str(squad_file), nr_concats=2, questions="first", separator=" | ")
+        options = ConcatOptions(2, "first", separator=" | ")
+        rows = load_qa("file", "train", data_files=str(squad_file), options=options)
         assert rows["context"] == ["ett två tre | fyra fem", "ett två tre | fyra fem", "sex sju"]
         assert rows["answers"][1] == {"text": ["fyra"], "answer_start": [14]}
 
@@ -173,17 +178,46 @@ class TestAnyFile:
         rows.to_json(tmp_path / "rows.jsonl", force_ascii=False)
         rows.to_parquet(tmp_path / "rows.parquet")
         for name in ("rows.jsonl", "rows.parquet"):
-            again = load_qa("file", "train", data_files=str(tmp_path / name), language="sv", nr_concats=2)
+            again = load_qa(
+                "file", "train", data_files=str(tmp_path / name), language="sv", options=ConcatOptions(2, "all")
+            )
             check_rows(again)
             assert (again["id"], again["context"][0]) == (rows["id"], "ett två trefyra fem")
 
-    def test_bad_span(self, squad_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_bad_span(self, squad_file: Path, caplog: pytest.LogCaptureFixture) -> None:
         squad_file.write_text(squad_file.read_text().replace('"answer_start": 0', '"answer_start": 1', 1))
         with pytest.raises(UserError, match=r"mine\.sv\.json.*'0-0'"):
             load_qa("file", "train", data_files=str(squad_file))
-        repaired = load_qa("file", "train", data_files=str(squad_file), on_bad_span="repair")
+        options = ConcatOptions(1, "all", on_bad_span="repair")
+        repaired = load_qa("file", "train", data_files=str(squad_file), options=options)
         assert repaired["answers"][0]["answer_start"] == [0]
-        assert "moved 1 answer" in capsys.readouterr().err
+        assert "moved 1 answer" in caplog.text
+
+
+class TestOptions:
+    """Each source has its own way; what a command line says stands in its place, and None is nothing said."""
+
+    @pytest.mark.parametrize(
+        ("dataset", "own"),
+        [("squad", (1, "all")), ("sq3", (3, "first")), ("xquad_long", (3, "first")), ("org/xquad_long", (3, "first")),
+         ("mlqa", (1, "all")), ("trivia_qa", (1, "all")), ("file", (1, "all")), ("org/other", (1, "all"))],
+    )  # fmt: skip
+    def test_of_each_source(self, dataset: str, own: tuple[int, str]) -> None:
+        assert concat_options(dataset) == concat_options(dataset, ConcatArguments()) == ConcatOptions(*own)
+        asked = ConcatArguments(nr_concats=12, within_articles=True)
+        assert concat_options(dataset, asked) == ConcatOptions(12, own[1], within_articles=True)
+
+    def test_no_source_is_changed_by_what_one_command_says(self) -> None:
+        concat_options("sq3", ConcatArguments(nr_concats=7)).nr_concats = 8
+        assert concat_options("sq3").nr_concats == 3
+
+    def test_xq3_is_what_the_loader_makes(self, shared_data: Path, tmp_path: Path) -> None:
+        """By the door of training and by `hub_datasets.load_dataset`: the same rows, whatever is asked."""
+        file = shared_data / "xquad" / "xquad.th.json"
+        for options in (ConcatOptions(), ConcatOptions(5, "all", True, "\n")):
+            rows = load_qa("xq3", "validation", data_dir=str(shared_data / "xquad"), language="th", options=options)
+            call = {"split": "validation", "data_files": file, "cache_dir": tmp_path, **vars(options)}
+            assert rows.to_list() == hub_datasets.load_dataset("xquad_long", "th", **call).to_list()
 
 
 class TestBadInput:
@@ -194,14 +228,26 @@ class TestBadInput:
             ({"dataset": "xquad", "split": "train"}, "no split 'train': train on squad"),
             ({"dataset": "sample", "split": "test"}, "it has train, validation"),
             ({"dataset": "sample", "split": "train", "language": "fi"}, "--language 'fi' is none of"),
-            ({"dataset": "sample", "split": "train", "nr_concats": 0}, "--nr_concats must be a whole number"),
-            ({"dataset": "sample", "split": "train", "questions": "some"}, "--questions must be 'first' or 'all'"),
+            (
+                {"dataset": "sample", "split": "train", "options": ConcatOptions(0)},
+                "--nr_concats must be a whole number",
+            ),
+            (
+                {"dataset": "sample", "split": "train", "options": ConcatOptions(1, "some")},
+                "--questions must be 'first' or 'all'",
+            ),
             ({"dataset": "squad", "split": "train", "data_dir": "/nowhere"}, "--data_dir '/nowhere' is not a folder"),
             ({"dataset": "squad", "split": "train", "data_files": "no.json"}, "--data_files 'no.json' is not a file"),
             ({"dataset": "org/x", "split": "train", "data_dir": "data"}, "'org/x' is read from elsewhere"),
-            ({"dataset": "trivia_qa", "split": "train", "nr_concats": 3}, "long as they are"),
-            ({"dataset": "trivia_qa", "split": "train", "on_bad_span": "drop"}, "do not go with trivia_qa"),
-            ({"dataset": "trivia_qa", "split": "train", "within_articles": True}, "do not go with trivia_qa"),
+            ({"dataset": "trivia_qa", "split": "train", "options": ConcatOptions(3, "all")}, "long as they are"),
+            (
+                {"dataset": "trivia_qa", "split": "train", "options": ConcatOptions(1, "all", on_bad_span="drop")},
+                "do not go with trivia_qa",
+            ),
+            (
+                {"dataset": "trivia_qa", "split": "train", "options": ConcatOptions(1, "all", within_articles=True)},
+                "do not go with trivia_qa",
+            ),
             ({"dataset": "trivia_qa", "split": "train", "language": "de"}, "--language 'de' is none of"),
         ],
     )
@@ -357,8 +403,11 @@ class TestHub:
     LOAD = """
 import json, sys
 from foundation.cli import UserError
+from hub_datasets.concat import ConcatOptions
 from training.corpora.load import load_qa, metric_of
 for dataset, split, arguments in json.loads(sys.argv[1]):
+    if "options" in arguments:
+        arguments["options"] = ConcatOptions(**arguments["options"])
     try:
         rows = load_qa(dataset, split, **arguments)
         languages, contexts = sorted(set(rows["language"])), len(set(rows["context"]))
@@ -410,8 +459,8 @@ for dataset, split, arguments in json.loads(sys.argv[1]):
             tmp_path,
             ("squad", "train", {}),
             ("sq3", "train", {}),
-            ("xq3", "validation", {"language": "de", "nr_concats": 24}),
-            ("rajpurkar/squad", "train", {"language": "de", "nr_concats": 240}),
+            ("xq3", "validation", {"language": "de", "options": {"nr_concats": 24}}),
+            ("rajpurkar/squad", "train", {"language": "de", "options": {"nr_concats": 240, "questions": "all"}}),
         ) == [
             [1190, first, ["en"], 240, "squad"],
             [240, first, ["en"], 80, "squad"],
@@ -467,7 +516,9 @@ for dataset, split, arguments in json.loads(sys.argv[1]):
         sources = {f"data/{path.name}": path.read_bytes() for path in (shared_data / "xquad").glob("*.json")}
         hub.api().create_repo("org/xquad_long", repo_type="dataset")
         self.commit(hub, "org/xquad_long", sources)
-        (result,) = self.load(hub, tmp_path, ("org/xquad_long", "validation", {"language": "de,el", "nr_concats": 12}))
+        (result,) = self.load(
+            hub, tmp_path, ("org/xquad_long", "validation", {"language": "de,el", "options": {"nr_concats": 12}})
+        )
         assert result == [480, "56beb4343aeaaa14008c925b", ["de", "el"], 2 * 240 // 12, "squad"]
 
     def test_what_is_wrong_is_one_sentence(self, hub, tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 """Question-answering data sets on the Hub: rows with SQuAD's columns, or one sentence on why not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import hub_datasets
 from foundation.cli import UserError
-from hub_datasets.concat import ConcatOptions
+from hub_datasets.concat import ConcatOptions, Paragraph, Question
 
 from .sources import Source
 
@@ -49,3 +49,20 @@ def check_columns(columns: Sequence[str], source: str) -> None:
             f"{source!r} has no column {missing[0]!r} (it has {', '.join(columns)}): SQuAD's columns are needed, "
             "id, context, question and answers"
         )
+
+
+def paragraphs_of(rows: Iterable[Mapping[str, Any]], source: str) -> list[Paragraph]:
+    """Flat rows as paragraphs of one question each; `concatenate` joins neighbours with the same context."""
+    paragraphs: list[Paragraph] = []
+    for number, row in enumerate(rows):
+        title = row.get("title") or ""
+        article = 0 if not paragraphs else paragraphs[-1].article + (title != paragraphs[-1].title)
+        answers = row["answers"] if isinstance(row["answers"], Mapping) else {}
+        texts, starts = answers.get("text"), answers.get("answer_start")
+        if not (isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts)):
+            raise UserError(
+                f"{source!r}, row {number}: answers is no object with the lists text and answer_start, of one length"
+            )
+        question = Question(str(row["id"]), row["question"], texts, starts)
+        paragraphs.append(Paragraph(article, title, row["context"], [question]))
+    return paragraphs

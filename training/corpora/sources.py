@@ -10,11 +10,13 @@ sample          the corpus in hub_datasets/sample
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from foundation.cli import UserError
+from hub_datasets.concat import ConcatOptions
 
 XQUAD_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
 MLQA_LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
@@ -31,7 +33,8 @@ SAMPLE_LANGUAGES = ("de", "en", "es", "fr", "sv")
 class Source:
     """One data set. In the patterns, {split}, {language}, {context} and {question} are filled in.
 
-    `splits` maps our split names to the official files'; `config` is the name of the Hub's configuration.
+    `splits` maps our split names to the official files'; `config` is the name of the Hub's configuration; `concat` is
+    how its paragraphs become rows where nobody says it otherwise.
     """
 
     hub_id: str | None
@@ -42,6 +45,7 @@ class Source:
     config: str | None = None
     revision: str | None = None
     folders: Sequence[str] = (".",)
+    concat: ConcatOptions = field(default_factory=partial(ConcatOptions, nr_concats=1, questions="all"))
 
 
 _SQUAD = Source("rajpurkar/squad", "{split}-v1.1.json", {"train": "train", "validation": "dev"})
@@ -54,12 +58,12 @@ _XQUAD = Source(
 )
 SOURCES = {
     "squad": _SQUAD,
-    "sq3": _SQUAD,
+    "sq3": replace(_SQUAD, concat=ConcatOptions()),
     "squad_v2": Source(
         "rajpurkar/squad_v2", "{split}-v2.0.json", {"train": "train", "validation": "dev"}, metric="squad_v2"
     ),
     "xquad": _XQUAD,
-    "xq3": _XQUAD,
+    "xq3": replace(_XQUAD, concat=ConcatOptions()),
     "mlqa": Source(
         "facebook/mlqa",
         "{split}-context-{context}-question-{question}.json",
@@ -95,7 +99,6 @@ SOURCES = {
     ),
 }
 ALIASES = {"squad_long": "sq3", "xquad_long": "xq3", "triviaqa": "trivia_qa"}
-LONG = {"sq3", "xq3"}
 LONG_REPOSITORIES = ("squad_long", "xquad_long")  # what `hub_datasets.publish` publishes, in anybody's name
 
 
@@ -104,10 +107,9 @@ def canonical_name(dataset: str) -> str:
     return ALIASES.get(dataset, dataset)
 
 
-def is_long(dataset: str) -> bool:
-    """Whether `dataset` is SQ3 or XQ3, from its sources or published: it joins 3 paragraphs unless told otherwise."""
-    name = canonical_name(dataset)
-    return name in LONG or name.partition("/")[2] in LONG_REPOSITORIES
+def is_published(dataset: str) -> bool:
+    """Whether `dataset` is the Hub id of SQ3 or XQ3 as `hub_datasets.publish` publishes them."""
+    return dataset.partition("/")[2] in LONG_REPOSITORIES
 
 
 def check_split(dataset: str, source: Source, split: str) -> None:

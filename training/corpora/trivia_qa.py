@@ -8,18 +8,97 @@ alias stands, compared as the official script compares (`normalise.triviaqa`): c
 articles do not matter. Source of the layout and the rules: github.com/mandarjoshi90/triviaqa, `utils/`.
 """
 
+import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from foundation.cli import UserError
 from foundation.files import read_json
+from hub_datasets.concat import ConcatOptions
 
+from . import normalise
+from .files import DataFiles, paths_of
+from .hub import load_hub
 from .normalise import TRIVIAQA_PUNCTUATION, triviaqa, unicode_punctuation
+from .sources import SOURCES, check_split, languages_of, local_file
 
 ARTICLES = {"a", "an", "the"}
+
+
+def load_trivia_qa(
+    name: str,
+    split: str,
+    data_files: DataFiles | None,
+    data_dir: str | None,
+    language: str | None,
+    options: ConcatOptions,
+) -> Any:
+    """One split as a `datasets.Dataset`, as by `load_qa`; in training, without the documents that hold no alias."""
+    import datasets
+
+    from hub_datasets.squad_format import FEATURES
+
+    source = SOURCES[name]
+    check_split(name, source, split)
+    languages_of(name, source, language)
+    if options != source.concat:
+        raise UserError(
+            f"--nr_concats, --questions, --within_articles and --on_bad_span do not go with {name}: its documents are "
+            "long as they are, and its answers are looked for in them"
+        )
+    if data_files is not None:
+        paths = paths_of(data_files, split)
+    elif data_dir is not None:
+        paths = [local_file(source, data_dir, split, "en")]
+    else:
+        paths = []
+    evidence = str(Path(data_dir) / "evidence") if data_dir else None
+    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    # Documents of 77,000 questions do not fit in memory: the generator writes them to the cache of `datasets`, which
+    # keys them by these arguments; `rules` makes rows of an older version of this code unknown.
+    code = Path(__file__).read_bytes() + Path(str(normalise.__file__)).read_bytes()
+    given = {
+        "stamps": stamps,
+        "evidence": evidence,
+        "hub_data": None if paths else load_hub(str(source.hub_id), source.config, split, source),
+        "domain": name,
+        "train": split == "train",
+        "rules": hashlib.sha256(code).hexdigest(),
+    }
+    text = datasets.Value("string")
+    features = {**FEATURES, "language": text, "question_id": text, "aliases": datasets.Sequence(text)}
+    try:
+        return datasets.Dataset.from_generator(_rows, features=datasets.Features(features), gen_kwargs=given)
+    except datasets.exceptions.DatasetGenerationError as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, KeyError):
+            raise UserError(f"{name} is not in TriviaQA's format: an entry has no {cause}") from error
+        raise
+
+
+def _rows(
+    stamps: list[tuple[str, int, int]], evidence: str | None, hub_data: Any, domain: str, train: bool, rules: str
+) -> Iterator[dict[str, Any]]:
+    """TriviaQA's rows; in training without the documents in which no alias stands, whose number is said."""
+    if hub_data is None:
+        rows = chain.from_iterable(read_rows(path, evidence) for path, _, _ in stamps)
+    else:
+        rows = chain(hub_rows(hub_data, "web" if domain.endswith("web") else "wikipedia"))
+    left_out = 0
+    for row in rows:
+        if train and not row["answers"]["text"]:
+            left_out += 1
+        else:
+            yield row
+    if left_out:
+        print(f"TriviaQA: left out {left_out} training documents in which no alias stands", file=sys.stderr)
 
 
 def read_rows(qa_file: str | Path, evidence_dir: str | Path | None = None) -> Iterator[dict[str, Any]]:

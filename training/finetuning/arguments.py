@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foundation.cli import UserError
-from hub_datasets.concat import ON_BAD_SPAN
+from training.corpora.options import ConcatArguments
 from training.corpora.sources import check_data_dir
 from training.runs.arguments import SharedArguments
 
@@ -30,7 +30,7 @@ SCORES = r"(eval_)?((HasAns_|NoAns_)?(exact|f1)|exact_match|f1_.+)"
 
 
 @dataclass
-class FinetuneArguments(SharedArguments):
+class FinetuneArguments(ConcatArguments, SharedArguments):
     """What to train on, what to evaluate on, and how documents become windows."""
 
     dataset: str = field(
@@ -46,17 +46,6 @@ class FinetuneArguments(SharedArguments):
     language: str | None = field(default=None, metadata={"help": "Language of a multilingual data set, or all."})
     eval_language: str | None = field(
         default=None, metadata={"help": "The same for the evaluation; --language if not given."}
-    )
-    nr_concats: int | None = field(
-        default=None, metadata={"help": "Paragraphs that are joined into one context; sq3 and xq3: 3, others: 1."}
-    )
-    questions: str | None = field(
-        default=None, metadata={"help": "first (the thesis) or all questions of a paragraph; sq3 and xq3: first."}
-    )
-    within_articles: bool = field(default=False, metadata={"help": "Join only paragraphs of one article."})
-    on_bad_span: str = field(
-        default="error",
-        metadata={"help": "An answer that is not at its answer_start: error, repair or drop.", "choices": ON_BAD_SPAN},
     )
     held_out_articles: int = field(
         default=0,

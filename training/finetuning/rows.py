@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 
 from foundation.cli import UserError
 from training.corpora.load import evenly, load_qa
-from training.corpora.sources import canonical_name, is_long, reads_data_dir
+from training.corpora.options import concat_options
+from training.corpora.sources import canonical_name, reads_data_dir
 from training.qa.windows import Windower
 from training.runs.workers import worker_pool
 
@@ -29,8 +30,8 @@ def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, An
     train = None
     evaluates = training_args.do_eval or training_args.eval_strategy != "no"
     holds_out = arguments.held_out_articles > 0
-    joins = is_long(arguments.dataset) if arguments.nr_concats is None else arguments.nr_concats > 1
-    if holds_out and joins and not arguments.within_articles:
+    options = concat_options(arguments.dataset, arguments)
+    if holds_out and options.nr_concats > 1 and not options.within_articles:
         raise UserError(
             f"--held_out_articles {arguments.held_out_articles} with joined paragraphs (--nr_concats, by default 3 of "
             "sq3 and xq3) needs --within_articles: else one block has both"
@@ -83,21 +84,15 @@ def make_features(arguments: FinetuneArguments, training_args: Any, windower: Wi
 
 
 def _load(arguments: FinetuneArguments, split: str, dataset: str, data_files: str | None, language: str | None) -> Any:
-    options: dict[str, Any] = {
-        "nr_concats": arguments.nr_concats,
-        "questions": arguments.questions,
-        "within_articles": arguments.within_articles,
-        "on_bad_span": arguments.on_bad_span,
-    }
-    if dataset != arguments.dataset and canonical_name(dataset).startswith("trivia_qa"):
-        options = {}  # they were meant for the training set, and TriviaQA takes none
+    # Options were meant for the training set, and TriviaQA takes none.
+    asked = None if dataset != arguments.dataset and canonical_name(dataset).startswith("trivia_qa") else arguments
     return load_qa(
         dataset,
         split,
         data_files=data_files,
         data_dir=arguments.data_dir if reads_data_dir(dataset, data_files) else None,
         language=language,
-        **options,
+        options=concat_options(dataset, asked),
     )
 
 

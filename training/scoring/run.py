@@ -23,6 +23,7 @@ from foundation import plots, tables
 from foundation.cli import UserError
 from foundation.files import check_output_dir, write_atomically
 from training.corpora.load import evenly, load_qa, metric_of
+from training.corpora.options import concat_options
 from training.corpora.sources import SOURCES, canonical_name, check_split, languages_of
 from training.qa.answers import Answers
 from training.qa.model import beside_model, check_max_length, load_qa_model
@@ -138,10 +139,7 @@ def _load(args: argparse.Namespace, language: str | None, everything: bool = Fal
         data_dir=args.data_dir,
         language=language,
         config=args.dataset_config,
-        nr_concats=args.nr_concats,
-        questions=args.questions,
-        within_articles=args.within_articles,
-        on_bad_span=args.on_bad_span,
+        options=concat_options(args.dataset, args),
     )
     return rows if everything else evenly(rows, args.max_eval_samples)
 
