@@ -1,0 +1,83 @@
+"""Words and sentences around a span, in any script, for showing an answer in its place.
+
+No model and no list of languages: a word is a run of letters, digits and marks; a sentence ends with its script's
+sign. Where the signs leave a doubt the sentence is the longer one.
+"""
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from functools import lru_cache
+
+from training.corpora.normalise import UNSPACED
+
+JOINERS = "\u200c\u200d"  # inside words of Persian and of Indian languages
+CLOSING = r"[\"'”’»›)\]」』）】]*"
+# These end a sentence wherever they stand: Chinese and Japanese, Devanagari, Urdu, Armenian, Ethiopic, Burmese, Khmer,
+# and Greek, whose question mark is mostly typed as a semicolon.
+ALWAYS = rf"(?:[。！？｡।॥۔։።။។\u037e]|(?<=[\u0370-\u03ff\u1f00-\u1fff]);)+{CLOSING}\s*"
+SPACED = rf"(?P<sign>[.!?…؟]+){CLOSING}\s+"  # these only before a space
+BLANK_LINE = r"[^\S\n]*\n\s*\n\s*"
+THAI = r"(?<=[\u0e00-\u0eff])\s+(?=[\u0e00-\u0eff])"  # Thai and Lao set clauses apart by a space, and have no full stop
+LINE = r"(?P<line>\s*\n\s*)"
+BREAK = re.compile("|".join([ALWAYS, SPACED, BLANK_LINE, THAI, LINE]))
+# A full stop after these, after an initial or after a number of one or two digits ("3. Mai") may end nothing.
+SHORT = re.compile(
+    r"(?:\b(?:dr|mr|mrs|ms|prof|st|nr|no|vol|fig|vs|ca|sr|sra|hr|bl|bzw|ул|г|им)|\b[^\W\d_]|\b\d{1,2})$", re.I
+)
+HEADING = 50  # a line below so many characters is a heading or an entry; a wrapped line of prose is longer
+
+
+def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """[start, end) widened to whole words; scripts without spaces are left as they are, but for marks on a letter."""
+    while 0 < start < len(text) and _joined(text[start - 1], text[start]):
+        start -= 1
+    while 0 < end < len(text) and _joined(text[end - 1], text[end]):
+        end += 1
+    return start, end
+
+
+def stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether [start, end) cuts no word."""
+    return whole_words(text, start, end) == (start, end)
+
+
+def sentence_around(text: str, start: int, end: int) -> tuple[int, int]:
+    """Character span of the sentence, or sentences, that hold [start, end), without white space at its ends."""
+    boundaries = _boundaries(text)
+    first = boundaries[bisect_right(boundaries, start) - 1]
+    last = boundaries[bisect_left(boundaries, max(end, start + 1))]
+    part = text[first:last]
+    return first + len(part) - len(part.lstrip()), last - (len(part) - len(part.rstrip()))
+
+
+def _joined(left: str, right: str) -> bool:
+    """Whether no word ends between two neighbouring characters."""
+    if unicodedata.category(right).startswith("M"):
+        return True
+    return _in_word(left) and _in_word(right) and not (UNSPACED.match(left) or UNSPACED.match(right))
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character in JOINERS or unicodedata.category(character).startswith("M")
+
+
+def _goes_on(following: str) -> bool:
+    """Whether a letter begins no sentence; Georgian writes those in small letters too, and has no title case."""
+    return following.islower() and following.title() != following
+
+
+@lru_cache(maxsize=1)  # several answers of one document ask for the same
+def _boundaries(text: str) -> list[int]:
+    """Where sentences begin, in order, and the end of the text."""
+    found = [0]
+    for match in BREAK.finditer(text):
+        following = text[match.end() : match.end() + 1]
+        if match["line"] and (_goes_on(following) or match.start() - text.rfind("\n", 0, match.start()) > HEADING):
+            continue
+        if match["sign"] in (".", "...", "…") and "\n\n" not in match[0]:
+            before = text[max(0, match.start() - 10) : match.start()]
+            if _goes_on(following) or (match["sign"] == "." and SHORT.search(before)):
+                continue
+        found.append(match.end())
+    return found if found[-1] == len(text) else [*found, len(text)]
