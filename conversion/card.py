@@ -1,7 +1,10 @@
 """The model card: prose in card.md.j2, every fact from the source's card and the conversion's record."""
 
+import shlex
 from pathlib import Path
 from typing import Any
+
+from foundation import cards
 
 from .families import AUTO_CLASSES
 from .report import Report
@@ -15,38 +18,48 @@ PIPELINES = {
 }
 
 
-def write_card(folder: Path, name: str, record: dict[str, Any], proof: Report | None, facts: dict[str, Any]) -> Path:
+def write_card(
+    folder: Path,
+    name: str,
+    record: dict[str, Any],
+    proof: Report | None,
+    origin: dict[str, Any],
+    before: Path | None = None,
+) -> Path:
     """Write README.md into `folder`.
 
     Args:
         name: the Hub id, or the folder's name while there is none.
         record: what `convert` did, as in conversion_report.json.
-        facts: licence, languages and base model of the source (`source.card_facts`).
+        origin: licence, languages and base model of the source (`source.card_facts`).
+        before: the card of an earlier conversion, whose owner's additions stay.
     """
-    import jinja2
+    from huggingface_hub import ModelCardData
 
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     windows = sorted(set(record["attention_window"]))
     sides = f"{windows[0] // 2} tokens" if len(windows) == 1 else f"{windows[0] // 2} to {windows[-1] // 2} tokens"
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag=PIPELINES.get(record["architecture"], "feature-extraction"),
+        tags=["longformer", "long-context"],
+        **origin,
+    )
+    return cards.write_card(
+        folder,
+        data,
+        TEMPLATE,
+        before=before,
         name=name,
         record=record,
         proof=proof,
-        facts=facts,
         command=command(record),
         auto_class=AUTO_CLASSES[record["architecture"]],
-        pipeline_tag=PIPELINES.get(record["architecture"], "feature-extraction"),
         window_text=f"{sides} to either side of it" + (", by layer" if len(windows) > 1 else ""),
     )
-    path = folder / "README.md"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def command(record: dict[str, Any]) -> str:
     """The command line that makes the same conversion."""
-    import shlex
-
     windows = record["attention_window"]
     given = windows[:1] if len(set(windows)) == 1 else windows
     words = ["python", "-m", "conversion.convert", "--model_name_or_path", record["source"]]

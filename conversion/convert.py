@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from foundation.cards import CARD
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, check_output_dir
 
@@ -122,7 +123,8 @@ def convert(
             "proof": proof and proof.to_dict(),
         }
         (folder / "conversion_report.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        write_card(folder, hub_model_id or target.resolve().name, record, proof, card_facts(source))
+        name = hub_model_id or target.resolve().name
+        write_card(folder, name, record, proof, card_facts(source), before=target / CARD)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if proof:

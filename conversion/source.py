@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foundation.cards import CARD, read_origin
 from foundation.cli import UserError, one_line
 from foundation.files import read_json
 
@@ -148,15 +149,5 @@ def public_name(source: Source) -> str:
 
 def card_facts(source: Source) -> dict[str, Any]:
     """Licence and languages from the source's README.md, and its Hub name as the base model; None what is unknown."""
-    import yaml
-    from huggingface_hub import metadata_load
-
-    readme = source.folder / "README.md"
-    try:
-        known = (metadata_load(readme) if readme.is_file() else None) or {}
-    except (yaml.YAMLError, ValueError):  # a broken header says nothing; the new card tells what is missing
-        known = {}
-    facts = {key: known.get(key) for key in ("license", "license_name", "license_link", "language", "base_model")}
-    if source.revision:
-        facts["base_model"] = source.name
-    return facts
+    origin = read_origin(source.folder / CARD)
+    return {**origin, "base_model": source.name} if source.revision else origin

@@ -9,37 +9,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from conversion.embedded import LONG_NAME, NAME
+from foundation import cards
+from foundation.cards import CARD, public_path
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, read_json
+from training import finetuning
+from training.runs.origin import origin_of
 
 LARGEST = 8_000_000  # bytes; what a repository of code can carry
-CARD = """---
-library_name: peft
-license: mit
-pipeline_tag: question-answering
-base_model: intfloat/multilingual-e5-small
----
-
-# Question-answering adapter for `{base}`
-
-LoRA matrices of rank {rank} and the question-answering head, in float16. The base is the embedded model
-(`conversion/embedded.py`), 12 layers of width 384; only with exactly those bytes do the figures below hold.
-
-It finds the span of a document that answers a question, in the languages below and, less surely, in the others of
-its vocabulary. It was trained on English questions only. It does not reason, add up or compare, and it can be wrong.
-
-Made by
-
-```
-{made_by}
-```
-
-XQuAD, SQuAD v1.1's official metric, zero-shot (no language but English was trained), {questions}:
-
-| language | exact match | F1 |
-|---|---|---|
-{rows}
-"""
+TEMPLATE = Path(finetuning.__file__).with_name("packed_card.md.j2")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -51,12 +30,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--adapter", required=True, help="output folder of finetune.py with --lora_r")
     parser.add_argument("--xquad", required=True, help="scores.json of score.py --dataset xquad on that adapter")
     parser.add_argument("--made_by", required=True, help="the command that trained it, for the card")
+    parser.add_argument("--about", default="", help="a sentence for the card, such as what languages were trained on")
     parser.add_argument("--output_dir", required=True, help="folder to write")
     parser.add_argument("--overwrite_output_dir", action="store_true", help="replace what is there")
     return parser
 
 
-def pack(adapter: Path, xquad: dict[str, Any], made_by: str, output_dir: Path, overwrite: bool = False) -> Path:
+def pack(
+    adapter: Path, xquad: dict[str, Any], made_by: str, output_dir: Path, overwrite: bool = False, about: str = ""
+) -> Path:
     """Write adapter_model.safetensors (float16), adapter_config.json, scores.json and README.md to `output_dir`."""
     import torch
     from safetensors.torch import load_file, save
@@ -74,27 +56,59 @@ def pack(adapter: Path, xquad: dict[str, Any], made_by: str, output_dir: Path, o
         language: {name: round(score[name], 4) for name in ("exact_match", "f1")}
         for language, score in xquad["languages"].items()
     }
-    rows = [*xquad["languages"].items(), ("average", xquad["average"])]  # rounded once
-    questions = {score["questions"] for score in xquad["languages"].values()}
-    card = CARD.format(
-        base=config["base_model_name_or_path"],
-        rank=config["r"],
-        made_by=made_by,
-        questions=f"{' or '.join(f'{n:,}' for n in sorted(questions))} questions a language",
-        rows="\n".join(f"| {name} | {score['exact_match']:.1f} | {score['f1']:.1f} |" for name, score in rows),
-    )
     with atomic_folder(output_dir, overwrite) as folder:
         (folder / "adapter_model.safetensors").write_bytes(content)
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         (folder / "scores.json").write_text(json.dumps({"xquad": scores}, indent=1) + "\n")
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        _write_card(folder, output_dir / CARD, config, xquad, made_by, about)
     return output_dir
+
+
+def _write_card(
+    folder: Path, before: Path, config: dict[str, Any], xquad: dict[str, Any], made_by: str, about: str
+) -> None:
+    """The card: licence, languages and base model from the base's own card, scores as the Hub shows them."""
+    from huggingface_hub import ModelCardData
+
+    base = config["base_model_name_or_path"]
+    results = [
+        result
+        for language, score in xquad["languages"].items()
+        for result in cards.eval_results(
+            "question-answering",
+            {"type": "google/xquad", "name": "XQuAD", "config": f"xquad.{language}", "split": "validation"},
+            {name: score[name] for name in ("exact_match", "f1")},
+        )
+    ]
+    data = ModelCardData(
+        library_name="peft",
+        pipeline_tag="question-answering",
+        base_model_relation="adapter",
+        tags=["extractive-question-answering", "long-context"],
+        model_name=f"adapter for {public_path(base)}",
+        eval_results=results,
+        **origin_of(base, config.get("revision")),
+    )
+    questions = sorted({score["questions"] for score in xquad["languages"].values()})
+    cards.write_card(
+        folder,
+        data,
+        TEMPLATE,
+        before=before,
+        base=public_path(base),
+        embedded=base in (NAME, LONG_NAME),
+        rank=config["r"],
+        about=f"{about.strip()} " if about else "",
+        made_by=made_by,
+        questions=" or ".join(f"{n:,}" for n in questions),
+        rows=[*xquad["languages"].items(), ("average", xquad["average"])],  # rounded once
+    )
 
 
 def main() -> None:
     args = make_parser().parse_args()
     xquad = read_json(args.xquad, "--xquad")
-    print(pack(Path(args.adapter), xquad, args.made_by, Path(args.output_dir), args.overwrite_output_dir))
+    print(pack(Path(args.adapter), xquad, args.made_by, Path(args.output_dir), args.overwrite_output_dir, args.about))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from foundation.cards import public_path
 from foundation.cli import run
 from training.pretraining.arguments import DEFAULTS, EXAMPLE, PretrainArguments
 from training.runs.arguments import make_parser, parse, rewrite_thesis_flags
@@ -41,11 +42,11 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
 
     from training.pretraining.masking import Masker
     from training.pretraining.model import load_model, load_tokenizer
-    from training.pretraining.report import publish, report
+    from training.pretraining.report import report, write_card
     from training.pretraining.text import open_text, pack_text
     from training.pretraining.trainer import MlmTrainer, freeze_global_projections
     from training.runs.checkpoints import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
-    from training.runs.pushing import claim_push
+    from training.runs.pushing import claim_push, publish
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     arguments.check(training_args)
@@ -91,8 +92,14 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     if training_args.do_eval and step not in scored:
         trainer.evaluate()
     results = report(trainer.state.log_history, step, this_run, training_args)
-    if push and training_args.should_save:
-        print(publish(arguments, training_args, results))
+    if training_args.should_save:
+        write_card(arguments, training_args, results, step)
+        if push:
+            print(
+                publish(
+                    training_args, f"MLM of {public_path(arguments.model_name_or_path)} at {arguments.max_pos} tokens"
+                )
+            )
     return results
 
 

@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from foundation.files import write_atomically
+from foundation import cards
 
 from .catalogue import builder_module, configurations, sources
 from .fingerprint import PartStatistics
 
+TEMPLATE = Path(__file__).with_name("dataset_card.md.j2")
 # The Hub's own size classes, by rows of the largest configuration.
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def write_card(
-    target: Path,
+    folder: Path,
     dataset: str,
     branch: str,
     repo_id: str,
@@ -21,10 +23,9 @@ def write_card(
     statistics: Sequence[PartStatistics],
     tokenizer: str | None,
 ) -> None:
-    """Write the card of one branch, "main" or "parquet"."""
-    import jinja2
+    """Write the card of one branch, "main" or "parquet", into its folder."""
+    from huggingface_hub import DatasetCardData
 
-    template = Path(__file__).with_name("dataset_card.md.j2").read_text(encoding="utf-8")
     module = builder_module(dataset)
     languages = list(module.SOURCES) if dataset == "xquad_long" else ["en"]
     default = 3 if 3 in nr_concats else nr_concats[0]
@@ -33,23 +34,36 @@ def write_card(
     if branch == "main":
         # No splits and no features here: they would make `datasets` pass over the script's own checks.
         names = ["all", *languages] if dataset == "xquad_long" else ["squad"]
-        configs = [{"name": name, "default": name == first} for name in names]
+        configs = [_config(name, name == first) for name in names]
     else:
         configs = [
-            {"name": name, "data_files": files, "default": name == f"{first}.{default}"}
+            _config(name, name == f"{first}.{default}", [{"split": s, "path": path} for s, path in files.items()])
             for name, files in parquet.items()
         ]
     rows = sum(part.rows for part in statistics if part.nr_concats == nr_concats[0])
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    card = environment.from_string(template).render(
+    data = DatasetCardData(
+        pretty_name="XQ3 (long XQuAD)" if dataset == "xquad_long" else "SQ3 (long SQuAD)",
+        language=languages,
+        license="cc-by-sa-4.0",
+        multilinguality="multilingual" if len(languages) > 1 else "monolingual",
+        task_categories=["question-answering"],
+        task_ids=["extractive-qa"],
+        size_categories=[next(name for limit, name in _SIZES if rows < limit)],
+        source_datasets=[f"extended|{'xquad' if dataset == 'xquad_long' else 'squad'}"],
+        annotations_creators=["crowdsourced"],
+        tags=["long-context", "longformer"],
+        # The Hub's viewer and `datasets` 4 and later run no scripts: they read the branch `parquet`.
+        viewer=False if branch == "main" else None,
+        configs=configs,
+    )
+    cards.write_card(
+        folder,
+        data,
+        TEMPLATE,
         dataset=dataset,
         branch=branch,
         repo_id=repo_id,
-        pretty_name="XQ3 (long XQuAD)" if dataset == "xquad_long" else "SQ3 (long SQuAD)",
-        source_dataset="xquad" if dataset == "xquad_long" else "squad",
         languages=languages,
-        size_category=next(name for limit, name in _SIZES if rows < limit),
-        configs=configs,
         nr_concats=nr_concats,
         example=f"{'en' if dataset == 'xquad_long' else 'squad'}.{default}",
         statistics=statistics,
@@ -57,4 +71,9 @@ def write_card(
         sources=sources(dataset),
         citation=module.CITATION,
     )
-    write_atomically(target, card)
+
+
+def _config(name: str, default: bool, data_files: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    """One entry of `configs`, without what it does not say."""
+    files = {"data_files": data_files} if data_files else {}
+    return {"config_name": name, **({"default": True} if default else {}), **files}

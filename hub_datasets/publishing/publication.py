@@ -59,7 +59,7 @@ def build(
     shutil.copyfile(here / f"{dataset}.py", main / f"{repo_id.split('/')[1]}.py")
     statistics = _write_parquet(dataset, main / "data", parquet, nr_concats, tokenizer)
     for branch in (main, parquet):
-        write_card(branch / "README.md", dataset, branch.name, repo_id, nr_concats, statistics, tokenizer)
+        write_card(branch, dataset, branch.name, repo_id, nr_concats, statistics, tokenizer)
     return statistics
 
 

@@ -1,9 +1,11 @@
 """The card of a fine-tuned model and its push: what they say, and what they keep to themselves."""
 
+import json
 import shlex
 from types import SimpleNamespace
 
 import pytest
+from huggingface_hub import ModelCard
 
 from foundation.cli import explain
 from training import finetune
@@ -11,7 +13,7 @@ from training.finetuning import card
 from training.finetuning.arguments import FinetuneArguments
 from training.pretraining import report as pretrain_report
 from training.pretraining.arguments import PretrainArguments
-from training.runs import pushing
+from training.runs import origin, pushing
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def written(tmp_path, monkeypatch):
         monkeypatch.setattr("sys.argv", ["finetune.py", *words])
         model = SimpleNamespace(config=SimpleNamespace(model_type="bert"))
         trainer = SimpleNamespace(model=model, state=SimpleNamespace(global_step=1), train_dataset=None)
-        training_args = SimpleNamespace(output_dir=tmp_path / "out", hub_model_id=None, seed=1)
+        training_args = SimpleNamespace(output_dir=tmp_path / "out", hub_model_id=None, seed=1, do_train=True)
         return card.write_card(FinetuneArguments(), training_args, trainer, 64, {}).read_text()
 
     return write
@@ -79,13 +81,62 @@ def test_a_push_goes_to_the_branch_that_is_named(loopback_hub, tmp_path, monkeyp
     assert "config.json" not in loopback_hub.files("model", "org/tiny")
 
 
-def test_a_pre_training_card_links_to_what_is_on_the_hub_and_cites_what_was_written(tmp_path):
+def test_a_pre_training_card_links_to_what_is_on_the_hub_and_cites_what_was_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["pretrain.py", "--train_file_path", str(tmp_path / "a.raw")])
+    monkeypatch.setattr(origin, "beside_model", lambda *arguments: None)
     scored = {"after": {"step": 3, "eval_loss": 2.5}}
     (tmp_path / "model").mkdir()
-    for model, results, linked in [
+    for number, (model, results, linked) in enumerate([
         ("org/model", scored, True), ("roberta-base", {}, True),
         ("embedded-long", scored, False), (str(tmp_path / "model"), {}, False)
-    ]:  # fmt: skip
-        text = pretrain_report.card(PretrainArguments(model_name_or_path=model, train_file_path="a.raw"), results)
-        assert (f"base_model: {model}\n" in text) == ("base_model" in text) == linked
+    ]):  # fmt: skip
+        args = SimpleNamespace(output_dir=tmp_path / str(number), hub_model_id=None, seed=1, do_train=True)
+        path = pretrain_report.write_card(PretrainArguments(model, train_file_path="/home/me/a.raw"), args, results, 3)
+        text = path.read_text()
+        assert (f"base_model: {model}\n" in text) == ("base_model:" in text) == linked
         assert ("pretrain_results.json" in text) == ("after (step 3)" in text) == bool(results)
+        assert ("model-index:" in text) == bool(results) and "a.raw" in text
+        assert "/home/me" not in text and str(tmp_path) not in text
+
+
+def test_a_card_has_its_base_s_licence_and_languages_and_the_hub_shows_its_scores(tmp_path, monkeypatch):
+    """From the base's own card, the base of an adapter too; where the base lies on this machine stays out of it."""
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    for folder in (base, adapter):
+        folder.mkdir()
+    (base / "README.md").write_text("---\nlicense: cc0-1.0\nlanguage: [sv, no]\nbase_model: org/first\n---\n")
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    (adapter / "README.md").write_text("---\nlanguage: sv\n---\n")
+    files = ["--data_files", str(tmp_path / "train.json"), f"--output_dir={tmp_path / 'out'}"]
+    monkeypatch.setattr("sys.argv", ["finetune.py", "--do_train", "--model_name_or_path", str(adapter), *files])
+    scores = {"eval_exact_match": 50.0, "eval_f1": 60.12346, "eval_total": 9, "eval_f1_sv": 61.0, "epoch": 1.0}
+    for model, languages in ((base, ["sv", "no"]), (adapter, "sv")):
+        arguments = FinetuneArguments(
+            str(model), dataset="squad", eval_dataset="xquad", max_eval_samples=9, data_files=str(tmp_path / "t.json")
+        )
+        config = SimpleNamespace(model_type="bert")
+        trainer = SimpleNamespace(
+            model=SimpleNamespace(config=config), state=SimpleNamespace(global_step=1), train_dataset=None
+        )
+        args = SimpleNamespace(output_dir=tmp_path / "out", hub_model_id="org/x", seed=1, do_train=True)
+        text = card.write_card(arguments, args, trainer, 64, scores).read_text()
+        data = ModelCard(text).data
+        assert (data.license, data.language, data.base_model) == ("cc0-1.0", languages, "org/first")
+        found = {(r.dataset_type, r.dataset_config, r.metric_type): r.metric_value for r in data.eval_results}
+        xquad = "google/xquad"
+        assert found == {(xquad, None, "exact_match"): 50, (xquad, None, "f1"): 60.1235, (xquad, "sv", "f1"): 61}
+        assert data.model_name == "org/x" and data.eval_results[0].dataset_args == {"max_eval_samples": 9}
+        assert str(tmp_path) not in text and "--data_files train.json --output_dir=out" in text
+
+
+def test_an_evaluation_leaves_the_card_of_the_training(written, tmp_path, monkeypatch):
+    before = written("--do_train", "--max_steps", "7")
+    monkeypatch.setattr("sys.argv", ["finetune.py", "--do_eval"])
+    args = SimpleNamespace(output_dir=tmp_path / "out", hub_model_id=None, seed=2, do_train=False)
+    arguments, scores = FinetuneArguments(dataset="squad"), {"exact_match": 1.0, "f1": 2.0, "total": 3}
+    text = card.write_card(arguments, args, None, 64, scores).read_text()
+    made = before.split("## Made by")[1].split("<!-- Written")[0]
+    assert made in text and "--max_steps 7" in made and "| f1 | 2.00 |" in text and "not evaluated" not in text
+    assert [result.metric_value for result in ModelCard(text).data.eval_results] == [1.0, 2.0]
+    args.output_dir = tmp_path / "elsewhere"  # the model lies in another folder: nothing there was trained
+    assert card.write_card(arguments, args, None, 64, scores) is None and not args.output_dir.exists()

@@ -7,52 +7,113 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from foundation.files import write_atomically
-from training.runs.pushing import hub_id
+from foundation import cards
+from foundation.cards import public_path, public_words
+from training.corpora.sources import SOURCES, canonical_name
+from training.runs.origin import origin_of
 
 from .arguments import FinetuneArguments
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
+METRICS = ("exact_match", "f1")
+SCORES = "Scores"  # the heading that an evaluation writes anew
 
 
 def write_card(
     arguments: FinetuneArguments, training_args: Any, trainer: Any, max_length: int, scores: Mapping[str, float]
-) -> Path:
-    """Write README.md into the output folder."""
-    from jinja2 import Environment
+) -> Path | None:
+    """Write README.md into the output folder.
 
-    base = arguments.model_name_or_path
-    environment = Environment(trim_blocks=False, keep_trailing_newline=True, autoescape=False)
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        name=training_args.hub_model_id or Path(str(training_args.output_dir)).name,
-        base_model=base,
-        base_model_id=hub_id(base),
+    A run that only evaluates tells nothing of a training: in a card that is there it renews the scores, and where there
+    is none (the model lies elsewhere) it writes none.
+    """
+    from huggingface_hub import ModelCardData
+
+    folder = Path(str(training_args.output_dir))
+    name = training_args.hub_model_id or folder.resolve().name
+    results = eval_results(arguments, scores)
+    plain = {key.removeprefix("eval_"): value for key, value in scores.items()}
+    score_text = _score_text(arguments, training_args.seed, plain)
+    if not training_args.do_train:
+        return cards.renew_section(folder / cards.CARD, SCORES, score_text, results)
+    lora_r = _lora_rank(trainer.model)
+    data = ModelCardData(
+        pipeline_tag="question-answering",
+        library_name="peft" if lora_r else "transformers",
+        base_model_relation="adapter" if lora_r else "finetune",
+        tags=["extractive-question-answering", "long-context"],
+        metrics=list(METRICS),
+        model_name=name if results else None,
+        eval_results=results or None,
+        **origin_of(arguments.model_name_or_path, arguments.revision),
+    )
+    return cards.write_card(
+        folder,
+        data,
+        TEMPLATE,
+        name=name,
+        start=public_path(arguments.model_name_or_path),
         architecture=trainer.model.config.model_type,
-        dataset=arguments.dataset,
-        eval_dataset=arguments.eval_dataset or arguments.dataset,
+        dataset=public_path(arguments.dataset),
         nr_concats=arguments.nr_concats,
-        lora_r=_lora_rank(trainer.model),
-        max_eval_samples=arguments.max_eval_samples,
-        scores={name.removeprefix("eval_"): value for name, value in scores.items()},
+        lora_r=lora_r,
+        score_text=score_text,
         seed=training_args.seed,
-        command=shlex.join(["accelerate", "launch", "training/finetune.py", *_without_token(sys.argv[1:])]),
+        command=shlex.join(["accelerate", "launch", "training/finetune.py", *public_words(sys.argv[1:])]),
         max_length=max_length,
         doc_stride=arguments.doc_stride,
         steps=trainer.state.global_step,
         unanswerable=trainer.train_dataset is None or any(ends == [0] for ends in trainer.train_dataset["ends"]),
         versions=", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate")),
     )
-    return write_atomically(Path(str(training_args.output_dir)) / "README.md", text)
 
 
-def _without_token(words: list[str]) -> list[str]:
-    """A command line without --hub_token and its value: a card is published, and the token may write."""
-    flags = [word.partition("=")[0].replace("-", "_") for word in words]
-    return [
-        word
-        for word, flag, before in zip(words, flags, ["", *words], strict=False)
-        if flag != "__hub_token" and before.replace("-", "_") != "__hub_token"
-    ]
+def eval_results(arguments: FinetuneArguments, scores: Mapping[str, float]) -> list[Any]:
+    """The scores as the Hub shows them: exact match and F1, and of several languages the F1 of each."""
+    plain = {key.removeprefix("eval_"): value for key, value in scores.items()}
+    if not plain:
+        return []
+    dataset = _evaluated(arguments)
+    results = cards.eval_results("question-answering", dataset, {key: plain[key] for key in METRICS if key in plain})
+    for key, value in plain.items():
+        if key.startswith("f1_"):
+            one = {**dataset, "config": key.removeprefix("f1_")}
+            results += cards.eval_results("question-answering", one, {"f1": value})
+    return results
+
+
+def _evaluated(arguments: FinetuneArguments) -> dict[str, Any]:
+    """What the scores are of: type, name, split and arguments of the data set."""
+    held_out = arguments.held_out_articles > 0 and not arguments.own_evaluation
+    given = (arguments.eval_data_files if arguments.own_evaluation else None) or arguments.eval_dataset
+    name = given or arguments.data_files or arguments.dataset
+    source = SOURCES.get(canonical_name(name))
+    joined = arguments.nr_concats is not None and arguments.nr_concats > 1
+    args = {
+        key: value
+        for key, value in (
+            ("nr_concats", arguments.nr_concats if joined else None),
+            ("max_eval_samples", arguments.max_eval_samples),
+            ("held_out_articles", arguments.held_out_articles if held_out else None),
+        )
+        if value
+    }
+    long = canonical_name(name) in ("sq3", "xq3")  # made of SQuAD or XQuAD, and not it
+    return {
+        "type": source.hub_id if source and source.hub_id and not long else public_path(name),
+        "name": public_path(name),
+        "split": "train" if held_out else "validation",
+        **({"args": args} if args else {}),
+    }
+
+
+def _score_text(arguments: FinetuneArguments, seed: int, scores: Mapping[str, float]) -> str:
+    if not scores:
+        return "<!-- not evaluated in this run -->"
+    sample = ", a sample" if arguments.max_eval_samples else ""
+    rows = [f"| {key} | {value:.2f} |" for key, value in scores.items() if key not in ("total", "epoch")]
+    intro = f"On `{_evaluated(arguments)['name']}` ({int(scores['total'])} questions{sample}), seed {seed}:"
+    return "\n".join([intro, "", "| metric | value |", "|---|---|", *rows])
 
 
 def _lora_rank(model: Any) -> int:

@@ -1,17 +1,21 @@
-"""What a pre-training run leaves for people: a table on the screen, JSON and a plot on disk, a commit on the Hub."""
+"""What a pre-training run leaves for people: a table on the screen, JSON and a plot on disk, and the model's card."""
 
 import json
+import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from foundation.files import write_atomically
-from training.runs.pushing import hub_id
-from training.runs.pushing import publish as push_output
+from foundation import cards
+from foundation.cards import public_path, public_words
+from foundation.files import read_json, write_atomically
+from training.runs.origin import origin_of
 
 from .arguments import PretrainArguments
 
+TEMPLATE = Path(__file__).with_name("model_card.md.j2")
+RESULTS = "pretrain_results.json"
 MEASURES = ("loss", "perplexity", "bits_per_byte")
 
 
@@ -19,6 +23,8 @@ def report(
     log_history: list[dict[str, Any]], step: int, this_run: dict[str, Any], training_args: Any
 ) -> dict[str, Any]:
     """Print and write the first evaluation and that of the weights of `step`, which were saved.
+
+    A run that only evaluates adds its evaluation to the file of the training, whose losses stay.
 
     Returns {"before": ..., "after": ...}, empty without any evaluation.
     """
@@ -34,11 +40,23 @@ def report(
     output_dir = Path(str(training_args.output_dir))
     versions = {name: version(name) for name in ("torch", "transformers", "accelerate")}
     losses = [[entry["step"], entry["loss"]] for entry in log_history if "loss" in entry]
-    content = {**results, "evaluations": evaluations, "losses": losses, "run": this_run, "versions": versions}
-    write_atomically(output_dir / "pretrain_results.json", json.dumps(content, indent=2))
+    content = {**results, "evaluations": evaluations, "losses": losses, "run": _public(this_run), "versions": versions}
+    if not training_args.do_train and (output_dir / RESULTS).is_file():
+        trained = read_json(output_dir / RESULTS, "--output_dir", dict)
+        content = {**trained, **results, "evaluations": [*trained.get("evaluations", []), *evaluations]}
+    write_atomically(output_dir / RESULTS, json.dumps(content, indent=2))
     if losses:
         _plot(losses, evaluations, output_dir / "pretrain_losses.png")
     return results
+
+
+def _public(value: Any) -> Any:
+    """What a run was, for a file that is pushed: of paths on this machine the last names."""
+    if isinstance(value, dict):
+        return {key: _public(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_public(each) for each in value]
+    return public_path(value) if isinstance(value, str) else value
 
 
 def _table(results: dict[str, dict[str, float]]) -> str:
@@ -69,26 +87,55 @@ def _plot(losses: list[list[float]], evaluations: list[dict[str, float]], path: 
     figure.savefig(path, dpi=150)
 
 
-def publish(arguments: PretrainArguments, training_args: Any, results: dict[str, Any]) -> str:
-    """Write the card beside the trained model and push both; returns a sentence with the address."""
-    write_atomically(Path(str(training_args.output_dir)) / "README.md", card(arguments, results))
-    return push_output(training_args, f"MLM of {arguments.model_name_or_path} at {arguments.max_pos} tokens")
+def write_card(arguments: PretrainArguments, training_args: Any, results: dict[str, Any], steps: int) -> Path | None:
+    """Write the model card beside the model: where it comes from, how to load it, and the scores of this run.
+
+    A run that only evaluates renews the scores of a card that is there.
+    """
+    from huggingface_hub import ModelCardData
+
+    folder = Path(str(training_args.output_dir))
+    name = arguments.model_name or training_args.hub_model_id or folder.resolve().name
+    text = public_path(str(arguments.dataset_name or arguments.train_file_path or arguments.val_file_path))
+    scored = _eval_results(arguments, text, results.get("after", {}))
+    score_text = f"```text\n{_table(results)}\n```" if results else "<!-- not evaluated in this run -->"
+    if results:
+        score_text = f"The run and its losses: `{RESULTS}`.\n\n{score_text}"
+    if not training_args.do_train:
+        return cards.renew_section(folder / cards.CARD, "Scores", score_text, scored)
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="fill-mask",
+        base_model_relation="finetune",
+        tags=["longformer", "long-context"],
+        model_name=name if scored else None,
+        eval_results=scored or None,
+        **origin_of(arguments.model_name_or_path, arguments.revision),
+    )
+    return cards.write_card(
+        folder,
+        data,
+        TEMPLATE,
+        name=name,
+        max_pos=arguments.max_pos,
+        start=public_path(arguments.model_name_or_path),
+        text=text,
+        score_text=score_text,
+        command=shlex.join(["accelerate", "launch", "training/pretrain.py", *public_words(sys.argv[1:])]),
+        steps=steps,
+        seed=training_args.seed,
+        versions=", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate")),
+    )
 
 
-def card(arguments: PretrainArguments, results: dict[str, Any]) -> str:
-    """The model card: where the model comes from, how to load it, and the table of this run."""
-    base_id = hub_id(arguments.model_name_or_path)
-    base = f"base_model: {base_id}\n" if base_id else ""
-    scores = f" The run and its losses: `pretrain_results.json`.\n\n```text\n{_table(results)}\n```" if results else ""
-    text = arguments.dataset_name or Path(str(arguments.train_file_path)).name
-    return f"""---
-{base}library_name: transformers
-pipeline_tag: fill-mask
-tags: [longformer, long-context]
----
-
-# {arguments.model_name or "A long encoder"}
-
-A native Longformer of {arguments.max_pos} tokens: `{arguments.model_name_or_path}` after masked-language modelling on
-`{text}`. `AutoModelForMaskedLM` loads it without remote code.{scores}
-"""
+def _eval_results(arguments: PretrainArguments, text: str, after: dict[str, Any]) -> list[Any]:
+    """Loss and perplexity at full length as the Hub shows them."""
+    metrics = {name: after[f"eval_{name}"] for name in ("loss", "perplexity") if f"eval_{name}" in after}
+    dataset = {
+        "type": arguments.dataset_name or "text",
+        "name": text,
+        "split": arguments.validation_split if arguments.dataset_name else "validation",
+    }
+    if arguments.dataset_config:
+        dataset["config"] = arguments.dataset_config
+    return cards.eval_results("fill-mask", {**dataset, "type": public_path(dataset["type"])}, metrics)

@@ -3,16 +3,15 @@
 import json
 import logging
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 
 from conversion.attention import use_fast_attention
-from conversion.embedded import LONG_NAME, NAME
 from conversion.named import resolve
 from foundation.cli import UserError
+from training.runs.origin import beside_model
 
 logger = logging.getLogger(__name__)
 
@@ -154,20 +153,6 @@ def add_lora(model: Any, arguments: Any) -> Any:
         wrapped = get_peft_model(model, config)
     config.base_model_name_or_path = arguments.model_name_or_path
     return wrapped
-
-
-def beside_model(name: str, file: str, revision: str | None = None) -> Path | None:
-    """`file` of a model's or adapter's folder or Hub repository; None where there is no such file."""
-    if Path(name).is_dir() or name in (NAME, LONG_NAME):
-        path = Path(name) / file
-        return path if path.is_file() else None
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, HTTPError
-
-    try:
-        return Path(hf_hub_download(name, file, revision=revision))
-    except (EntryNotFoundError, HFValidationError, HTTPError):  # what is wrong shows where the model itself is loaded
-        return None
 
 
 def _base_of_adapter(name: str, revision: str | None) -> tuple[str, str | None] | None:

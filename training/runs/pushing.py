@@ -1,18 +1,9 @@
 """The push of what a run has made, in one commit, claimed before the run begins."""
 
 import os
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
-
-from conversion.embedded import LONG_NAME, NAME
-
-
-def hub_id(model: str) -> str | None:
-    """`model` where it is an id on the Hub, which a card may link to: neither a folder nor a name of this project."""
-    ours = model in (NAME, LONG_NAME) or Path(model).expanduser().exists()
-    return model if not ours and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) else None
 
 
 def claim_push(training_args: Any) -> bool:

@@ -1,0 +1,53 @@
+"""Where a model comes from: files beside it, its id on the Hub, and what its card says of licence and languages."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from conversion.embedded import LONG_NAME, NAME
+from conversion.named import resolve
+from foundation.cards import CARD, ORIGIN, read_origin
+
+
+def hub_id(model: str) -> str | None:
+    """`model` where it is an id on the Hub, which a card may link to: neither a folder nor a name of this project."""
+    ours = model in (NAME, LONG_NAME) or Path(model).expanduser().exists()
+    return model if not ours and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) else None
+
+
+def beside_model(name: str, file: str, revision: str | None = None) -> Path | None:
+    """`file` of a model's or adapter's folder or Hub repository; None where there is no such file."""
+    if Path(name).is_dir() or name in (NAME, LONG_NAME):
+        path = Path(name) / file
+        return path if path.is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, HTTPError
+
+    try:
+        return Path(hf_hub_download(name, file, revision=revision))
+    except (EntryNotFoundError, HFValidationError, HTTPError):  # what is wrong shows where the model itself is loaded
+        return None
+
+
+def origin_of(model: str, revision: str | None = None) -> dict[str, Any]:
+    """What a model that is made of `model` has from it: the keys of `foundation.cards.ORIGIN`, None what is unknown.
+
+    Of an adapter, licence and languages are its own card's or else its base's; its base model is that base.
+
+    Args:
+        model: a folder, a Hub id, or a name of this project; a whole model or an adapter.
+    """
+    card = beside_model(resolve(model), CARD, revision)
+    own = read_origin(card) if card else dict.fromkeys(ORIGIN)
+    adapter = beside_model(model, "adapter_config.json", revision)
+    if adapter is None:
+        return {**own, "base_model": hub_id(model) or own["base_model"]}
+    config = json.loads(adapter.read_text(encoding="utf-8"))
+    base = origin_of(str(config["base_model_name_or_path"]), config.get("revision"))
+    licence = own if own["license"] else base
+    return {
+        **{key: licence[key] for key in ORIGIN if key.startswith("license")},
+        "language": own["language"] or base["language"],
+        "base_model": base["base_model"],
+    }
