@@ -268,7 +268,8 @@ def test_the_command_line_ends_in_one_sentence(loopback_hub, tmp_path, shared_da
 def test_squad_is_published_too(loopback_hub, tmp_path, datasets_3):
     """With a small stand-in for the 35 MB of SQuAD: the package's copy names its checksums."""
     package, sources = tmp_path / "hub_datasets", tmp_path / "squad"
-    shutil.copytree(Path(publish.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for room in (Path(publish.__file__).parent, Path(push.__file__).parent):
+        shutil.copytree(room, tmp_path / room.name, ignore=shutil.ignore_patterns("__pycache__"))
     sources.mkdir()
     script = (package / "squad_long.py").read_text()
     for split, (name, digest) in catalogue.builder_module("squad_long").SOURCES.items():
