@@ -1,6 +1,7 @@
 """SQ3 and XQ3: SQuAD and XQuAD with consecutive paragraphs joined into long documents.
 
-In the order to read them: `concat` (the parameters, and how paragraphs become rows), `squad_format` (files in, tables
+In the order to read them: `concat` (the parameters, and how paragraphs become rows), `reading` (a file of whatever
+kind), `flat_rows` (rows as paragraphs), `spans` (answers that are not at their place), `squad_format` (files in, tables
 out), `long_builder` with `squad_long` and `xquad_long` (the loading scripts), `loading` (the same call on every release
 of `datasets`), `publish` (the command) and the room `publishing` behind it.
 """

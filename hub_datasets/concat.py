@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 QUESTIONS = ("first", "all")
-ON_BAD_SPAN = ("error", "repair", "drop")
+# What a flat row may have; `text` and `answer_start` are `answers` of a file that has no objects, such as CSV.
+COLUMNS = ("id", "title", "context", "question", "answers", "text", "answer_start", "is_impossible", "language")
+ON_BAD_SPAN = ("error", "repair", "repair_or_drop", "drop")
 
 
 class CorpusError(ValueError):
@@ -61,8 +63,10 @@ class ConcatOptions:
         questions: "first" or "all" of each paragraph's questions.
         within_articles: whether a block ends with its article.
         separator: text put between the paragraphs of a block.
-        on_bad_span: what to do with an answer that does not stand at its `answer_start`: "error", "repair" (move it to
-            the nearest exact occurrence) or "drop".
+        on_bad_span: what to do with an answer that does not stand at its `answer_start`: "error", "repair",
+            "repair_or_drop" or "drop" (see spans.py).
+        changes_dir: folder for the list of what "repair_or_drop" changed, the current one by default.
+        columns: names of a file's columns that are not SQuAD's, "question_id=id,body=context".
     """
 
     nr_concats: int = 3
@@ -70,6 +74,8 @@ class ConcatOptions:
     within_articles: bool = False
     separator: str = ""
     on_bad_span: str = "error"
+    changes_dir: str = ""
+    columns: str = ""
 
     def check(self) -> None:
         # type() and not isinstance(): True is an int, too.
@@ -82,7 +88,24 @@ class ConcatOptions:
         if not isinstance(self.separator, str):
             raise ValueError(f"separator must be a string, but got {self.separator!r}: give '' for none")
         if self.on_bad_span not in ON_BAD_SPAN:
-            raise ValueError(f"on_bad_span must be 'error', 'repair' or 'drop', but got {self.on_bad_span!r}")
+            raise ValueError(
+                f"on_bad_span must be 'error', 'repair', 'repair_or_drop' or 'drop', but got {self.on_bad_span!r}"
+            )
+        for name in ("changes_dir", "columns"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be a string, but got {getattr(self, name)!r}: give '' for none")
+        self.names()
+
+    def names(self) -> dict[str, str]:
+        """`columns` as a mapping from a file's names to SQuAD's."""
+        pairs = [part.strip().partition("=") for part in self.columns.split(",") if part.strip()]
+        for theirs, _, ours in pairs:
+            if not theirs or ours not in COLUMNS:
+                raise ValueError(
+                    f"columns must be pairs THEIRS=OURS, with commas, OURS one of {', '.join(COLUMNS)}, but got "
+                    f"{self.columns!r}: try question_id=id"
+                )
+        return {theirs: ours for theirs, _, ours in pairs}
 
 
 def concatenate(paragraphs: Iterable[Paragraph], options: ConcatOptions) -> Iterator[Row]:
@@ -123,88 +146,3 @@ def _blocks(runs: Iterable[list[Paragraph]], size: int, within_articles: bool) -
         block.append(run)
     if block:
         yield block
-
-
-def mend_spans(paragraphs: list[Paragraph], on_bad_span: str, source: str) -> tuple[list[Paragraph], str]:
-    """Make every answer stand at its offset: `context[start:start + len(text)] == text`, and text is not empty.
-
-    Returns the paragraphs and a sentence that says what was changed ("" for nothing). With "drop", bad answers go, and
-    a question goes when it loses all its answers (it would otherwise pass for an unanswerable one). Raises CorpusError,
-    naming `source`, the question's id, the offset and how many there are, for "error", and for "repair" when an answer
-    occurs nowhere in its context.
-    """
-    bad: list[str] = []
-    homeless: list[str] = []
-    lost_questions = 0
-    mended: list[Paragraph] = []
-    for paragraph in paragraphs:
-        if _all_good(paragraph):
-            mended.append(paragraph)
-            continue
-        context = paragraph.context
-        questions = []
-        for question in paragraph.questions:
-            texts, starts = [], []
-            for text, start in zip(question.texts, question.answer_starts, strict=True):
-                if not _is_good(context, text, start):
-                    bad.append(f"{text!r:.80} at {start} of question {question.id!r}")
-                    nearest = _nearest(context, text, start)
-                    if nearest is None:
-                        homeless.append(bad[-1])
-                    if on_bad_span != "repair" or nearest is None:
-                        continue
-                    start = nearest
-                texts.append(text)
-                starts.append(start)
-            if texts or not question.texts:
-                questions.append(question._replace(texts=texts, answer_starts=starts))
-            else:
-                lost_questions += 1
-        mended.append(paragraph._replace(questions=questions))
-    if bad and on_bad_span == "error":
-        raise CorpusError(
-            f"{source}: {_count(bad)} not found at its answer_start, the first is {bad[0]}: "
-            "mend the file, or give on_bad_span='repair' or 'drop'"
-        )
-    if homeless and on_bad_span == "repair":
-        raise CorpusError(
-            f"{source}: {_count(homeless)} nowhere in its context, so on_bad_span='repair' cannot place it, the first "
-            f"is {homeless[0]}: mend the file, or give on_bad_span='drop'"
-        )
-    if not bad:
-        return paragraphs, ""
-    if on_bad_span == "repair":
-        return mended, f"{source}: moved {len(bad)} answer(s) to the nearest exact occurrence, the first was {bad[0]}"
-    return mended, (
-        f"{source}: dropped {len(bad)} answer(s) that do not stand at their answer_start, and with them "
-        f"{lost_questions} question(s) left without an answer; the first was {bad[0]}"
-    )
-
-
-def _is_good(context: str, text: str, start: int) -> bool:
-    return text != "" and start >= 0 and context.startswith(text, start)
-
-
-def _all_good(paragraph: Paragraph) -> bool:
-    # `_is_good` written out: nearly every paragraph passes here, and a call for each answer takes four times as long.
-    stands = paragraph.context.startswith
-    for question in paragraph.questions:
-        for text, start in zip(question.texts, question.answer_starts, strict=True):
-            if not (text and start >= 0 and stands(text, start)):
-                return False
-    return True
-
-
-def _nearest(context: str, text: str, start: int) -> int | None:
-    """The start of the occurrence of `text` nearest to `start` (the earlier of two equally near), None without one."""
-    if not text:
-        return None
-    before = context.rfind(text, 0, max(start, 0) + len(text))
-    after = context.find(text, max(start, 0))
-    if before < 0 or after < 0:
-        return max(before, after) if max(before, after) >= 0 else None
-    return before if start - before <= after - start else after
-
-
-def _count(spans: list[str]) -> str:
-    return f"{len(spans)} answer is" if len(spans) == 1 else f"{len(spans)} answers are"

@@ -9,6 +9,7 @@ import contextlib
 import glob
 import hashlib
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from foundation.cli import UserError, one_line
 from .concat import ConcatOptions, CorpusError
 
 BUILDERS = {"squad_long": "SquadLong", "xquad_long": "XquadLong"}
-_CODE = ("concat.py", "long_builder.py", "squad_format.py", "squad_long.py", "xquad_long.py")
+# What a loading script imports of this package, and what is published beside it.
+SIBLINGS = ("concat.py", "flat_rows.py", "long_builder.py", "reading.py", "spans.py", "squad_format.py")
+_CODE = (*SIBLINGS, *(f"{kind}.py" for kind in BUILDERS))
 
 DataFiles = str | Path | Sequence[str | Path] | Mapping[str, str | Path | Sequence[str | Path]]
 
@@ -34,6 +37,8 @@ def load_dataset(
     within_articles: bool = ConcatOptions.within_articles,
     separator: str = ConcatOptions.separator,
     on_bad_span: str = ConcatOptions.on_bad_span,
+    changes_dir: str = ConcatOptions.changes_dir,
+    columns: str = ConcatOptions.columns,
     cache_dir: str | Path | None = None,
     streaming: bool = False,
     revision: str | None = None,
@@ -46,9 +51,11 @@ def load_dataset(
         path: "squad_long", "xquad_long", or the Hub id of a repository made by `python -m hub_datasets.publish`.
         name: configuration; for xquad_long "all" (the default) or a language.
         split: one split instead of all of them.
-        data_files: your own SQuAD-format files (paths or URLs; one, several, or a mapping from split to them) instead
-            of the official ones. A bare path is the split train of squad_long and the split validation of xquad_long.
-        nr_concats, questions, within_articles, separator, on_bad_span: see `hub_datasets.concat.ConcatOptions`.
+        data_files: your own files (paths or URLs; one, several, or a mapping from split to them) instead of the
+            official ones, in SQuAD's format or as rows (JSON, JSON lines, CSV, Parquet, gzip). A bare path is the split
+            train of squad_long and the split validation of xquad_long.
+        nr_concats, questions, within_articles, separator, on_bad_span, changes_dir, columns: see
+            `hub_datasets.concat.ConcatOptions`.
         cache_dir: where rows are kept, `datasets`' own cache by default.
         streaming: an IterableDataset that reads the files as it goes.
         revision, token: of the Hub repository.
@@ -62,7 +69,7 @@ def load_dataset(
         UserError: one sentence on the argument or the file that must be mended. With `streaming`, what is wrong inside
             a file shows while rows are read, as the CorpusError that UserError otherwise carries.
     """
-    options = ConcatOptions(nr_concats, questions, within_articles, separator, on_bad_span)
+    options = ConcatOptions(nr_concats, questions, within_articles, separator, on_bad_span, changes_dir, columns)
     try:
         options.check()
     except ValueError as error:
@@ -161,6 +168,11 @@ def _absolute(data_files: DataFiles | None) -> Any:
     if isinstance(data_files, Mapping):
         if not data_files:
             raise UserError("data_files {} names no file: give a mapping from split to files, or leave it out")
+        for split in data_files:
+            if split == "all" or not re.fullmatch(r"\w+(\.\w+)*", str(split)):
+                raise UserError(
+                    f"data_files names the split {split!r}: give it letters, digits, _ and . alone, and not 'all'"
+                )
         return {split: _absolute(files) for split, files in data_files.items()}
     if not isinstance(data_files, (str, Path)):
         if not data_files:
@@ -169,7 +181,11 @@ def _absolute(data_files: DataFiles | None) -> Any:
     if "://" in str(data_files):
         return str(data_files)
     file = Path(data_files).expanduser().absolute()
-    if not file.is_file() and not glob.glob(str(file), recursive=True):
+    if file.is_dir():
+        raise UserError(f"data_files {str(data_files)!r} is a folder: give the files in it, {str(file / '*')!r}")
+    if file.is_file():
+        return glob.escape(str(file))  # `datasets` takes a path for a pattern, and a name may hold brackets
+    if not glob.glob(str(file), recursive=True):
         raise UserError(f"data_files {str(data_files)!r} is not a file: check the path")
     return str(file)
 

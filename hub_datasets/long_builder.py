@@ -3,26 +3,45 @@
 Published beside the scripts: imports `datasets`, its siblings, and the standard library only.
 """
 
+import hashlib
+import json
 import os
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import datasets
 
-from .squad_format import check_sha256, long_tables, read_paragraphs
+from .concat import ConcatOptions
+from .flat_rows import Part
+from .squad_format import check_sha256, long_tables, read_parts
 
 
 class File(NamedTuple):
-    """One SQuAD-format file. `sha256` is None for a user's own, `language` where the rows have no such column."""
+    """One file of questions. `sha256` is None for a user's own, `language` where its name does not say one."""
 
     name: str
     sha256: str | None = None
     language: str | None = None
 
 
+@dataclass
+class LongConfig(ConcatOptions, datasets.BuilderConfig):
+    """The fields of ConcatOptions, as keywords of `load_dataset`."""
+
+    def create_config_id(self, config_kwargs, custom_features=None):
+        """Names the rows in the cache: by the content of the user's files, where `datasets` takes their age."""
+        files = [path for paths in (config_kwargs.get("data_files") or {}).values() for path in paths]
+        contents = {path: content_hash(path) for path in files if os.path.isfile(path)}
+        if contents:
+            config_kwargs = {**config_kwargs, "contents": json.dumps(contents)}
+        return super().create_config_id(config_kwargs, custom_features)
+
+
 class LongBuilder(datasets.ArrowBasedBuilder):
     """A script says what its official files are; `data_files` stand in for them."""
 
     URL: ClassVar[str]
+    BUILDER_CONFIG_CLASS = LongConfig
 
     def _official_files(self) -> dict[str, list[File]]:
         """Split -> its files, named as at `URL`."""
@@ -31,6 +50,14 @@ class LongBuilder(datasets.ArrowBasedBuilder):
     def _own_files(self, data_files: dict[str, list[str]]) -> dict[str, list[File]]:
         """Split -> the user's files."""
         return {split: [File(path) for path in paths] for split, paths in data_files.items()}
+
+    def _column(self, file: File, language: str | None) -> str | None:
+        """The column `language` of rows of `file`, by what the rows say themselves; None for no such column."""
+        return None
+
+    def _wanted(self, language: str | None) -> bool:
+        """Whether rows that say this `language` are part of the configuration."""
+        return True
 
     def _split_generators(self, dl_manager):
         if self.config.data_files is not None:
@@ -59,6 +86,18 @@ class LongBuilder(datasets.ArrowBasedBuilder):
                 content = opened.read()
             if file.sha256 is not None:
                 check_sha256(content, file.sha256, file.name)
-            paragraphs = read_paragraphs(content, file.name)
-            for number, table in enumerate(long_tables(paragraphs, file.name, self.config, file.language)):
-                yield (shard, number), table
+            read = read_parts(content, file.name, self.config.names())
+            wanted = [part for part in read if self._wanted(part.language)]
+            for number, part in enumerate(wanted or [Part(None, [])]):  # of a file without rows long_tables says so
+                column = self._column(file, part.language)
+                for count, table in enumerate(long_tables(part.paragraphs, file.name, self.config, column)):
+                    yield (shard, number, count), table
+
+
+def content_hash(path: str) -> str:
+    """SHA-256 of a file, read piece by piece."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

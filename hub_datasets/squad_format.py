@@ -1,4 +1,4 @@
-"""SQuAD's format, in and out: the bytes of a file to checked paragraphs, rows to Arrow tables with SQuAD's features.
+"""SQuAD's format, in and out: a file to checked paragraphs, rows to Arrow tables with SQuAD's features.
 
 Published beside the loading scripts: imports `datasets`, what it stands on, and the standard library only.
 """
@@ -8,13 +8,16 @@ import gc
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import datasets
 import pyarrow as pa
 
-from .concat import ConcatOptions, CorpusError, Paragraph, Question, Row, concatenate, mend_spans
+from .concat import ConcatOptions, CorpusError, Paragraph, Question, Row, concatenate
+from .flat_rows import Part, parts_of_rows, whole_number
+from .reading import Rows, read, unpack
+from .spans import mend_spans, write_changes
 
 FEATURES = {
     "id": datasets.Value("string"),
@@ -35,7 +38,9 @@ def long_tables(
     paragraphs: list[Paragraph], source: str, options: ConcatOptions, language: str | None = None
 ) -> Iterator[pa.Table]:
     """The paragraphs of one source as tables of long documents: the way to rows of every script and every corpus."""
-    paragraphs, note = mend_spans(paragraphs, options.on_bad_span, source)
+    paragraphs, changes, note = mend_spans(paragraphs, options.on_bad_span, source)
+    if changes and options.on_bad_span == "repair_or_drop":
+        note += f"; every change stands in {write_changes(changes, options.changes_dir, source)}"
     if note:
         logger.warning(note)
     table = None
@@ -58,33 +63,63 @@ def check_sha256(content: bytes, expected: str, source: str) -> None:
 
 
 def read_paragraphs(content: bytes, source: str) -> list[Paragraph]:
-    """Parse a SQuAD v1.1 or v2.0 file. Raises CorpusError naming `source` and the place of what is wrong."""
+    """The paragraphs of a file, in whatever language. Raises CorpusError naming `source` and the place of a fault."""
+    return [paragraph for part in read_parts(content, source, {}) for paragraph in part.paragraphs]
+
+
+def read_parts(content: bytes, source: str, names: Mapping[str, str]) -> list[Part]:
+    """The paragraphs of a file, apart by language: of a SQuAD v1.1 or v2.0 tree, or of flat rows (see reading.py).
+
+    Args:
+        names: a column's name in a file of flat rows -> SQuAD's.
+
+    Raises:
+        CorpusError: naming `source` and the place of what is wrong.
+    """
     with _without_garbage_collection():
-        document = _parse(content, source)
+        content = unpack(content, source)
+        found = tree_or_rows(read(content, source), names)
+        if isinstance(found, Rows):
+            return parts_of_rows(found, source, names)
         if _SURROGATE.search(content):
-            _check(document, _FILE, source)
+            _check(found, _FILE, source)
         try:
-            paragraphs = list(_paragraphs(document))
+            paragraphs = list(_paragraphs(found))
         except (AttributeError, KeyError, TypeError):
             # The reader below is quick and sees only that something is wrong; the check finds where and what.
-            _check(document, _FILE, source)
+            _check(found, _FILE, source)
             raise
-        del document  # before the collector wakes up and walks through it
-    return paragraphs
+        del found  # before the collector wakes up and walks through it
+    return [Part(None, paragraphs)]
+
+
+def tree_or_rows(document: Any, names: Mapping[str, str]) -> Any:
+    """A document as SQuAD's tree, an object with the list `data`, or as `Rows` where that is what its arrays hold."""
+    if isinstance(document, Rows):
+        return document
+    data = document.get("data") if isinstance(document, dict) else document
+    first = data[0] if isinstance(data, list) and data else data
+    columns = {"id", "context", "question", *names}
+    if isinstance(data, list) and isinstance(first, dict) and "paragraphs" not in first and columns & first.keys():
+        return Rows(data)
+    if isinstance(document, dict) and "data" not in document and columns & document.keys():
+        return Rows([document])  # JSON lines of one line
+    return {"data": document} if isinstance(document, list) and isinstance(first, dict) else document
 
 
 def _paragraphs(document: Any) -> Iterator[Paragraph]:
     for number, article in enumerate(_of(list, document["data"])):
-        title = _of(str, article.get("title", ""))
+        title = article.get("title", "")
+        title = title if type(title) is str else _title(title)
         for paragraph in _of(list, article["paragraphs"]):
             context = _of(str, paragraph["context"])
             questions = []
             for question in _of(list, paragraph["qas"]):
                 # An unanswerable question of SQuAD 2.0 has no answers; its `plausible_answers` are not gold.
                 optional = question.get("is_impossible") is True
-                answers = _of(list, question.get("answers", []) if optional else question["answers"])
+                answers = _of(list, (question.get("answers") or []) if optional else question["answers"])
                 texts = [_of(str, answer["text"]) for answer in answers]
-                starts = [_of(int, answer["answer_start"]) for answer in answers]
+                starts = [_whole(answer["answer_start"]) for answer in answers]
                 identifier = question["id"]
                 if type(identifier) is not str:
                     identifier = str(_of(int, identifier))
@@ -99,11 +134,24 @@ def _of(kind: type, value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> int:
+    if type(value) is int:
+        return value
+    number = whole_number(value)
+    if number is None:
+        raise TypeError
+    return number
+
+
+def _title(value: Any) -> str:
+    return "" if value is None else str(_of(int, value))
+
+
 # What a file must hold: a type, the one element of a list, or the keys of an object ("?": may be missing).
-_ANSWER = {"text": str, "answer_start": int}
+_ANSWER = {"text": str, "answer_start": whole_number}
 _QUESTION = {"id": (str, int), "question": str, "answers": [_ANSWER], "is_impossible?": bool}
-_FILE = {"data": [{"title?": str, "paragraphs": [{"context": str, "qas": [_QUESTION]}]}]}
-_NAMES = {str: "a string", int: "a whole number", bool: "true or false", (str, int): "a string"}
+_FILE = {"data": [{"title?": (str, int), "paragraphs": [{"context": str, "qas": [_QUESTION]}]}]}
+_NAMES = {str: "a string", bool: "true or false", (str, int): "a string"}
 
 
 def _check(value: Any, wanted: Any, source: str, place: str = "") -> None:
@@ -119,15 +167,20 @@ def _check(value: Any, wanted: Any, source: str, place: str = "") -> None:
         for key, inner in wanted.items():
             may_miss = key.endswith("?") or (key == "answers" and value.get("is_impossible") is True)
             key = key.removesuffix("?")
+            if may_miss and value.get(key) is None:
+                continue
             if key in value:
                 _check(value[key], inner, source, f"{place}.{key}" if place else key)
-            elif not may_miss:
+            else:
                 refuse(f"{name} has no {key!r}")
     elif isinstance(wanted, list):
         if not isinstance(value, list):
             refuse(f"{name} is {_shown(value)}, not a list")
         for number, element in enumerate(value):
             _check(element, wanted[0], source, f"{place}[{number}]")
+    elif wanted is whole_number:
+        if whole_number(value) is None:
+            refuse(f"{name} is {_shown(value)}, not a whole number")
     elif type(value) not in (wanted if isinstance(wanted, tuple) else (wanted,)):
         refuse(f"{name} is {_shown(value)}, not {_NAMES[wanted]}")
     elif isinstance(value, str) and (half := _LONE_SURROGATE.search(value)):
@@ -170,29 +223,6 @@ def _unseen_by_garbage_collection() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def _parse(content: bytes, source: str) -> Any:
-    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise CorpusError(f"{source} starts with a byte-order mark (byte 0): save it as UTF-8 without one")
-    try:
-        return json.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise CorpusError(
-            f"{source} is not UTF-8: byte {content[error.start]:#04x} at offset {error.start} (line {line}): "
-            "save it as UTF-8"
-        ) from None
-    except json.JSONDecodeError as error:
-        # `error.doc` can be the whole of a large file: only the place goes into the sentence.
-        raise CorpusError(
-            f"{source} is not JSON: {error.msg} at line {error.lineno} column {error.colno} of "
-            f"{len(error.doc.splitlines())} line(s): is the file whole?"
-        ) from None
-    except RecursionError:
-        raise CorpusError(f"{source} is not in SQuAD's format: its JSON is nested too deeply") from None
-    except ValueError as error:  # a number with more digits than Python converts
-        raise CorpusError(f"{source} is not in SQuAD's format: {error}") from None
 
 
 def tables(rows: Iterable[Row], language: str | None = None) -> Iterator[pa.Table]:

@@ -9,13 +9,16 @@ configuration `all` a row is known by its id and its `language`.
 """
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar
 
 import datasets
 
-from .concat import ConcatOptions, CorpusError
-from .long_builder import File, LongBuilder
+# ruff: noqa: F401 - `datasets` brings along only the siblings that the script itself names
+from .concat import CorpusError
+from .flat_rows import Part
+from .long_builder import File, LongBuilder, LongConfig
+from .reading import Rows
+from .spans import Change
 from .squad_format import FEATURES
 
 CITATION = """\
@@ -50,18 +53,12 @@ SOURCES = {
 VERSION = datasets.Version("1.0.0")
 
 
-@dataclass
-class XquadLongConfig(ConcatOptions, datasets.BuilderConfig):
-    """The fields of ConcatOptions, as keywords of `load_dataset`."""
-
-
 class XquadLong(LongBuilder):
     """One split, validation (XQuAD has no other), in the configuration `all` or that of a language."""
 
     VERSION = VERSION
     RELEASE_NOTES: ClassVar = {"1.0.0": "XQuAD at commit 7d30520 with every answer_start right after concatenation."}
-    BUILDER_CONFIG_CLASS = XquadLongConfig
-    BUILDER_CONFIGS: ClassVar = [XquadLongConfig(name=name, version=VERSION) for name in ("all", *SOURCES)]
+    BUILDER_CONFIGS: ClassVar = [LongConfig(name=name, version=VERSION) for name in ("all", *SOURCES)]
     DEFAULT_CONFIG_NAME = "all"
     URL = URL
 
@@ -84,18 +81,19 @@ class XquadLong(LongBuilder):
         if list(data_files) == ["train"]:
             # `datasets` calls a bare path "train", which XQuAD does not have.
             data_files = {"validation": data_files["train"]}
-        return {
-            split: [File(path, language=self._language_of(path)) for path in paths]
-            for split, paths in data_files.items()
-        }
+        return super()._own_files(data_files)
 
-    def _language_of(self, file: str) -> str:
+    def _wanted(self, language):
+        return self.config.name == "all" or language in (None, self.config.name)
+
+    def _column(self, file, language):
         if self.config.name != "all":
             return self.config.name
-        named = re.search(r"\.([a-z]{2,3})\.json$", file)
-        if named is None:
+        named = re.search(r"\.([a-z]{2,3})\.\w+(\.gz)?$", file.name)
+        code = language or file.language or (named and named[1])
+        if code is None:
             raise CorpusError(
-                f"data_files {file!r} does not say its language, as xquad.de.json does: rename it, or name the "
-                f"language as the configuration ({', '.join(SOURCES)})"
+                f"data_files {file.name!r} does not say its language, as xquad.de.json does: rename it, add a column "
+                f"language, or name the language as the configuration ({', '.join(SOURCES)})"
             )
-        return named.group(1)
+        return code

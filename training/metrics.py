@@ -18,8 +18,8 @@ prints one line of JSON with `exact_match` and `f1` in percent. Predictions are 
 import json
 
 from foundation.cli import UserError, command_parser, run
-from foundation.files import read_json
-from training.scoring.metrics import NORMALISERS, read_by_id, read_predictions, score
+from training.scoring.gold import read_gold
+from training.scoring.metrics import NORMALISERS, check_metric, read_by_id, read_predictions, score_questions
 
 
 def main() -> None:
@@ -30,7 +30,8 @@ def main() -> None:
     )
     parser.add_argument("--metric", required=True, choices=list(NORMALISERS), help="whose rules")
     parser.add_argument("--lang", default="en", help="language of the answers, for mlqa and language_aware")
-    parser.add_argument("--dataset_file", required=True, help="gold answers, in the data set's official JSON")
+    parser.add_argument("--dataset_file", required=True, help="gold answers, in any file that score.py reads")
+    parser.add_argument("--columns", default="", help="other names of its columns, THEIRS=OURS with commas")
     parser.add_argument("--predictions_file", required=True, help="JSON object: question id to answer text")
     parser.add_argument("--na_prob_file", help="squad_v2: JSON object, question id to probability of no answer")
     parser.add_argument("--na_prob_thresh", type=float, default=1.0, help="squad_v2: above it, no answer is taken")
@@ -40,9 +41,10 @@ def main() -> None:
     na_probs = None
     if args.na_prob_file:
         na_probs = read_by_id(args.na_prob_file, "--na_prob_file", int | float, "probability of", "a number")
-    result = score(
+    check_metric(args.metric, args.lang)
+    result = score_questions(
         args.metric,
-        read_json(args.dataset_file, "--dataset_file"),
+        read_gold(args.dataset_file, args.lang, args.columns),
         read_predictions(args.predictions_file),
         args.lang,
         na_probs=na_probs,

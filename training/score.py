@@ -40,6 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--questions", choices=("first", "all"), help="of each paragraph (default: first for sq3 and xq3, else all)")
     add("--within_articles", action="store_true", help="join only paragraphs of one article")
     add("--on_bad_span", default="error", choices=ON_BAD_SPAN, help="for an answer that is not at its answer_start")
+    add("--columns", help="other names of a file's columns, THEIRS=OURS with commas: question_id=id,body=context")
     add("--output_dir", required=True, help="folder for scores, predictions and plots")
     add("--overwrite_output_dir", action="store_true", help="remove what an earlier run left in --output_dir")
     add("--by", choices=("language", "length"), default="language", help="what the table and the plot show")

@@ -9,13 +9,12 @@ from typing import Any
 import hub_datasets
 from foundation.cli import UserError, one_line
 from hub_datasets.concat import ConcatOptions, CorpusError, concatenate
+from hub_datasets.loading import SIBLINGS
 from hub_datasets.squad_format import check_sha256, read_paragraphs, tables
 
 from .card import write_card
 from .catalogue import parquet_path, sources
 from .fingerprint import CountedRows, PartStatistics
-
-SIBLINGS = ("concat.py", "long_builder.py", "squad_format.py")
 
 
 def collect_sources(dataset: str, source_dir: Path | None, target: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hub_datasets.concat import ConcatOptions, CorpusError, concatenate, mend_spans
+from hub_datasets.concat import ConcatOptions, CorpusError, concatenate
+from hub_datasets.spans import mend_spans
 from hub_datasets.squad_format import read_paragraphs, tables
 
 from .trees import reference, trees
@@ -20,7 +21,7 @@ SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, He
 
 def build(tree, n, questions, within, separator, on_bad_span="error", ascii_only=False):
     content = json.dumps(tree, ensure_ascii=ascii_only).encode()
-    paragraphs, _ = mend_spans(read_paragraphs(content, "generated"), on_bad_span, "generated")
+    paragraphs, *_ = mend_spans(read_paragraphs(content, "generated"), on_bad_span, "generated")
     options = ConcatOptions(n, questions, within, separator, on_bad_span)
     return [row for table in tables(concatenate(paragraphs, options)) for row in table.to_pylist()]
 
@@ -152,7 +153,10 @@ def test_every_answer_of_every_language_stands_at_its_offset(shared_data):
         ({"within_articles": "no"}, "within_articles must be True or False, but got 'no'"),
         ({"within_articles": 1}, "within_articles must be True or False, but got 1"),
         ({"separator": None}, "separator must be a string, but got None: give '' for none"),
-        ({"on_bad_span": "ignore"}, "on_bad_span must be 'error', 'repair' or 'drop', but got 'ignore'"),
+        (
+            {"on_bad_span": "ignore"},
+            "on_bad_span must be 'error', 'repair', 'repair_or_drop' or 'drop', but got 'ignore'",
+        ),
     ],
 )
 def test_an_option_that_makes_no_sense_is_one_sentence(arguments, sentence):
@@ -173,13 +177,13 @@ def test_a_bad_span_is_named_with_file_id_offset_and_count():
     with pytest.raises(CorpusError) as raised:
         mend_spans(paragraphs_with(("ab", 0), ("ab", 4), ("b", 99)), "error", "f.json")
     assert str(raised.value) == (
-        "f.json: 2 answers are not found at its answer_start, the first is 'ab' at 4 of question 'q1': "
-        "mend the file, or give on_bad_span='repair' or 'drop'"
+        "f.json: 2 answers are not found at their answer_start, the first is 'ab' at 4 of question 'q1': "
+        "mend the file, or give on_bad_span='repair', 'repair_or_drop' or 'drop'"
     )
 
 
 def test_repair_moves_to_the_nearest_and_says_so():
-    (paragraph,), note = mend_spans(paragraphs_with(("ab", 4), ("ab", 1), ("b", 99), ("ab", -7)), "repair", "f.json")
+    (paragraph,), _, note = mend_spans(paragraphs_with(("ab", 4), ("ab", 1), ("b", 99), ("ab", -7)), "repair", "f.json")
     assert paragraph.questions[0].answer_starts == [3, 0, 7, 0]
     assert note == "f.json: moved 4 answer(s) to the nearest exact occurrence, the first was 'ab' at 4 of question 'q1'"
     with pytest.raises(CorpusError, match=r"1 answer is nowhere in its context.*'zz' at 0 of question 'q1'.*'drop'"):
@@ -187,8 +191,8 @@ def test_repair_moves_to_the_nearest_and_says_so():
 
 
 def test_drop_says_what_it_dropped_and_never_makes_a_question_unanswerable():
-    (paragraph,), note = mend_spans(paragraphs_with(("ab", 4), ("ab", 0)), "drop", "f.json")
+    (paragraph,), _, note = mend_spans(paragraphs_with(("ab", 4), ("ab", 0)), "drop", "f.json")
     assert (paragraph.questions[0].texts, paragraph.questions[0].answer_starts) == (["ab"], [0])
     assert "dropped 1 answer(s)" in note and "0 question(s)" in note
-    (paragraph,), note = mend_spans(paragraphs_with(("ab", 4), ("", 0)), "drop", "f.json")
+    (paragraph,), _, note = mend_spans(paragraphs_with(("ab", 4), ("", 0)), "drop", "f.json")
     assert paragraph.questions == [] and "dropped 2 answer(s)" in note and "1 question(s)" in note

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from hub_datasets.concat import ConcatOptions, concatenate
+from hub_datasets.loading import SIBLINGS
 from hub_datasets.squad_format import read_paragraphs
 from tests.conftest import ROOT
 
@@ -65,7 +66,7 @@ def test_it_says_what_it_did_and_is_public_at_the_end(published):
     assert not hub.repo("dataset", REPO).private
     names = set(hub.files("dataset", REPO))
     sources = {f"data/xquad.{language}.json" for language in LANGUAGES}
-    assert names == {"README.md", "xquad_long.py", "concat.py", "long_builder.py", "squad_format.py", *sources}
+    assert names == {"README.md", "xquad_long.py", *SIBLINGS, *sources}
     assert not [name for name in hub.files("dataset", REPO, "parquet") if name.endswith(".py")]
 
 

@@ -71,8 +71,10 @@ class TestSquad:
         assert result["f1"] == pytest.approx(500 / 9, abs=1e-12)
         assert "Unanswered question q2 will receive score 0." in capsys.readouterr().err
 
-    def test_an_id_that_comes_twice_counts_twice(self) -> None:
-        assert score("squad", squad_file(("q", ["yes"]), ("q", ["no"])), {"q": "yes"})["exact_match"] == 50.0
+    def test_an_id_that_comes_twice_is_refused(self) -> None:
+        """One prediction cannot answer two questions: the script would count it for both."""
+        with pytest.raises(UserError, match="the id 'q' twice"):
+            score("squad", squad_file(("q", ["yes"]), ("q", ["no"])), {"q": "yes"})
 
     def test_sums_as_the_script_does(self) -> None:
         # Ten times 0.1 added one after the other is 0.9999999999999999, not 1.0 (evaluate-v1.1.py adds by `+=`).

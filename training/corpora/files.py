@@ -1,4 +1,4 @@
-"""Question-answering files on this machine: which ones are meant, their language, and the paragraphs in them."""
+"""Question-answering files on this machine: which ones are meant, the language of each, and what is in them."""
 
 import glob
 import re
@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from foundation.cli import UserError
-from hub_datasets.concat import Paragraph
 
-from .hub import check_columns, paragraphs_of
 from .sources import LANGUAGES
 
 DataFiles = str | Path | Sequence[str] | Mapping[str, Any]
+# The two-letter codes of ISO 639-1: what stands between two points of a name may be none of them (`train.qa.json`).
+ISO_639_1 = (
+    "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en "
+    "eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv "
+    "ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne "
+    "ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st "
+    "su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"
+)
+FORMATS = r"(\.(json|jsonl|csv|tsv|txt|parquet|ndjson))?(\.gz)?$"
 
 
 def paths_of(data_files: DataFiles, split: str) -> list[Path]:
@@ -25,6 +32,8 @@ def paths_of(data_files: DataFiles, split: str) -> list[Path]:
     paths: list[Path] = []
     for pattern in map(str, patterns):
         literal = Path(pattern).expanduser()
+        if literal.is_dir():
+            raise UserError(f"--data_files {pattern!r} is a folder: give the files in it, {str(literal / '*')!r}")
         found = [literal] if literal.is_file() else [Path(path) for path in sorted(glob.glob(str(literal)))]
         if not any(path.is_file() for path in found):
             raise UserError(f"--data_files {pattern!r} is not a file: check the path")
@@ -32,32 +41,12 @@ def paths_of(data_files: DataFiles, split: str) -> list[Path]:
     return paths
 
 
-def language_in_name(path: Path) -> str:
-    """`de` for `xquad.de.json` and `test-context-de-question-en.json`, else `en`, for `my_qa.json` too."""
-    if match := re.search(r"context-([a-z]{2})-question|\.([a-z]{2})$", path.stem):
-        return match[1] or match[2]
-    match = re.search(r"[_-]([a-z]{2})$", path.stem)
-    return match[1] if match and match[1] in LANGUAGES.split() else "en"
-
-
-def read_file(path: Path) -> list[Paragraph]:
-    from hub_datasets.squad_format import read_paragraphs
-
-    if path.suffix in (".jsonl", ".parquet"):
-        return paragraphs_of(_load_rows(path), str(path))
-    return read_paragraphs(path.read_bytes(), str(path))
-
-
-def _load_rows(path: Path) -> Any:
-    """Rows with SQuAD's columns from a file that is not a SQuAD tree."""
-    import datasets
-
-    kind = {".jsonl": "json", ".parquet": "parquet"}[path.suffix]
-    try:
-        rows = datasets.load_dataset(kind, data_files=str(path), split="train")
-    except datasets.exceptions.DatasetsError as error:
-        raise UserError(
-            f"{str(path)!r} cannot be read as {path.suffix[1:]}: is it cut off, or another format?"
-        ) from error
-    check_columns(rows.column_names, str(path))
-    return rows
+def language_in_name(path: str | Path) -> str | None:
+    """`de` for `xquad.de.json`, `my-de.csv.gz` and `test-context-de-question-en.json`; None for `my_qa.json`."""
+    stem = re.sub(FORMATS, "", Path(path).name, flags=re.IGNORECASE)
+    if match := re.search(r"context-([a-z]{2})-question", stem):
+        return match[1]
+    if (match := re.search(r"\.([a-z]{2})$", stem)) and match[1] in ISO_639_1.split():
+        return match[1]
+    match = re.search(r"[_-]([a-z]{2})$", stem)
+    return match[1] if match and match[1] in LANGUAGES.split() else None

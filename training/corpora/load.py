@@ -12,6 +12,7 @@ Rows: id, title, context, question, answers {text, answer_start}, language; Triv
 All but TriviaQA, whose documents are long as they are, can be made long by the concatenation of SQ3 and XQ3.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from typing import Any
 import hub_datasets
 from foundation.cli import UserError
 from hub_datasets.concat import ConcatOptions, CorpusError, Paragraph
+from hub_datasets.flat_rows import parts_of_rows
+from hub_datasets.reading import Rows
 
-from .files import DataFiles, language_in_name, paths_of, read_file
-from .hub import load_hub, load_published, paragraphs_of
+from .files import DataFiles, language_in_name, paths_of
+from .hub import load_hub, load_published
 from .options import concat_options
 from .sources import SOURCES, canonical_name, check_data_dir, check_split, fill, is_published, languages_of, local_file
 from .trivia_qa import load_trivia_qa
@@ -45,15 +48,17 @@ def load_qa(
     Args:
         dataset: a name of `SOURCES` in sources.py, "file" with `data_files`, a Hub id, or a SQuAD-format file.
         split: train, validation, or test (MLQA).
-        data_files: SQuAD-format files (paths or patterns), or a mapping from split to them.
+        data_files: files of questions (paths or patterns), or a mapping from split to them: in SQuAD's format, or rows
+            in JSON, JSON lines, CSV or Parquet.
         data_dir: folder that holds the data set in its official layout; without it the Hub is asked.
-        language: a language of the data set, several with commas, or "all". For other files and Hub ids, the
-            language that the rows are in (by default read off the file's name, or "en").
+        language: a language of the data set, several with commas, or "all". Rows of other files and Hub ids are in the
+            language that their column `language` says, else the file's name (`my.de.json`), else this one, else "en".
         config: the Hub's configuration, for a Hub id.
         options: how paragraphs become rows; by default the data set's own way (`concat_options`).
 
     Raises:
-        UserError: an unknown name, a missing file, a wrong column, no rows, or no answers.
+        UserError: an unknown name, a missing file, a wrong column, no rows, no answers, or an id that comes twice in
+            one language.
     """
     name = canonical_name(dataset)
     options = concat_options(name, options)
@@ -65,8 +70,9 @@ def load_qa(
     elif data_files is None and is_published(name):
         rows = load_published(name, split, language, options)
     else:
-        rows = _dataset(_parts(name, split, data_files, data_dir, language, config), options)
+        rows = _dataset(_parts(name, split, data_files, data_dir, language, config, options), options)
     _check_answers(rows, dataset, split)
+    check_ids(rows["id"], rows["language"], f"--dataset {dataset!r}, split {split!r},")
     return rows
 
 
@@ -93,39 +99,89 @@ def metric_of(dataset: str, rows: Any) -> str:
     return "squad" if all(answers["text"] for answers in rows["answers"]) else "squad_v2"
 
 
-Part = tuple[list[Paragraph], str, str]
-"""The paragraphs of one file or Hub data set in one language, what a sentence calls the source, and the language."""
+def check_ids(ids: Iterable[str], languages: Iterable[str], where: str) -> None:
+    """A UserError that names the first id that comes twice in one language: answers and scores are kept by id."""
+    seen: set[tuple[str, str]] = set()
+    for key in zip(languages, ids, strict=True):
+        if key in seen:
+            raise UserError(f"{where} has the id {key[1]!r} twice in {key[0]!r}: give each question an id of its own")
+        seen.add(key)
+
+
+Found = tuple[list[Paragraph], str, str | None]
+"""The paragraphs of one file or Hub data set in one language, what a sentence calls the source, and that language."""
 
 
 def _parts(
-    name: str, split: str, data_files: DataFiles | None, data_dir: str | None, language: str | None, config: str | None
-) -> Iterator[Part]:
-    """One part for each file or language."""
+    name: str,
+    split: str,
+    data_files: DataFiles | None,
+    data_dir: str | None,
+    language: str | None,
+    config: str | None,
+    options: ConcatOptions,
+) -> Iterator[Found]:
+    """One part for each file and language."""
     if data_files is not None:
-        for path in paths_of(data_files, split):
-            yield read_file(path), str(path), language or language_in_name(path)
+        files = paths_of(data_files, split)
+        yield from _in_languages((part for path in files for part in _read_file(path, options)), language)
     elif name in SOURCES:
         source = SOURCES[name]
         check_split(name, source, split)
         for code in languages_of(name, source, language):
             if name == "sample":
                 path = SAMPLE / fill(source.files, split, code)
-                yield _sample_split(read_file(path), split), str(path), code
+                ((paragraphs, _, _),) = _read_file(path, options)
+                yield _sample_split(paragraphs, split), str(path), code
             elif data_dir is not None:
                 path = local_file(source, data_dir, split, code)
-                yield read_file(path), str(path), code
+                yield from ((paragraphs, str(path), code) for paragraphs, _, _ in _read_file(path, options))
             else:
                 rows = load_hub(str(source.hub_id), fill(source.config or "", "", code) or None, split, source)
-                yield paragraphs_of(rows, str(source.hub_id)), str(source.hub_id), code
+                parts = parts_of_rows(Rows(rows), str(source.hub_id), options.names())
+                yield from ((part.paragraphs, str(source.hub_id), code) for part in parts)
     elif "/" in name:
-        yield paragraphs_of(load_hub(name, config, split), name), name, language or "en"
+        parts = parts_of_rows(Rows(load_hub(name, config, split)), name, options.names())
+        yield from _in_languages(((part.paragraphs, name, part.language) for part in parts), language)
     else:
         raise UserError(
             f"--dataset {name!r} is no data set of ours ({', '.join(SOURCES)}), no file and no Hub id (owner/name)"
         )
 
 
-def _dataset(parts: Iterable[Part], options: ConcatOptions) -> Any:
+def _read_file(path: Path, options: ConcatOptions) -> Iterator[Found]:
+    from hub_datasets.squad_format import read_parts
+
+    for part in read_parts(path.read_bytes(), str(path), options.names()):
+        yield part.paragraphs, str(path), part.language or language_in_name(path)
+
+
+def _in_languages(parts: Iterable[Found], language: str | None) -> Iterator[Found]:
+    """The parts in the languages that are asked for; a part that does not say its language is in the only one."""
+    asked = None if language in (None, "all") else str(language).split(",")
+    seen: dict[str, None] = {}
+    source = ""
+    for paragraphs, source, said in parts:
+        if said is None and (language == "all" or (asked and len(asked) > 1)):
+            raise UserError(
+                f"--language {language!r}: {source!r} does not say its language: call it like xquad.de.json, give its "
+                "rows a column language, or give one --language"
+            )
+        code = said or (asked[0] if asked else "en")
+        if not re.fullmatch(r"\w[\w.-]*", code):  # it becomes the name of a folder
+            raise UserError(f"{source!r} has the language {code!r}: give a code such as de")
+        seen[code] = None
+        if asked is None or code in asked:
+            yield paragraphs, source, code
+    missing = [code for code in asked or () if code not in seen]
+    if missing and seen:
+        raise UserError(
+            f"--language {missing[0]!r} is none of the languages of the data, {', '.join(seen)}, which its column "
+            "language or its files' names say: choose one of them, or leave --language out"
+        )
+
+
+def _dataset(parts: Iterable[Found], options: ConcatOptions) -> Any:
     """The parts as one data set, made long by the code that `hub_datasets.load_dataset` runs."""
     import datasets
     import pyarrow as pa

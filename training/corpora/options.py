@@ -28,13 +28,17 @@ class ConcatArguments:
         default=ConcatOptions.on_bad_span,
         metadata={"help": "For an answer that is not at its answer_start.", "choices": ON_BAD_SPAN},
     )
+    columns: str | None = field(
+        default=None, metadata={"help": "Other names of a file's columns, THEIRS=OURS with commas: question_id=id."}
+    )
 
 
-def concat_options(dataset: str, asked: Any = None) -> ConcatOptions:
+def concat_options(dataset: str, asked: Any = None, changes_dir: str | None = None) -> ConcatOptions:
     """The options of `dataset`, with every one that `asked` has and that is not None in the place of its own.
 
     Args:
         asked: `ConcatArguments`, or whatever else has some of the fields of ConcatOptions.
+        changes_dir: the command's output folder, for the list of what --on_bad_span repair_or_drop changed.
 
     Raises:
         UserError: a value that makes no sense.
@@ -45,6 +49,8 @@ def concat_options(dataset: str, asked: Any = None) -> ConcatOptions:
     else:
         own = ConcatOptions() if is_published(name) else ConcatOptions(1, "all")
     given = {each.name: getattr(asked, each.name, None) for each in fields(ConcatOptions)}
+    if changes_dir is not None:
+        given["changes_dir"] = changes_dir
     options = replace(own, **{key: value for key, value in given.items() if value is not None})
     try:
         options.check()

@@ -12,6 +12,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -46,7 +47,7 @@ def load_trivia_qa(
     source = SOURCES[name]
     check_split(name, source, split)
     languages_of(name, source, language)
-    if options != source.concat:
+    if replace(options, changes_dir="") != source.concat:
         raise UserError(
             f"--nr_concats, --questions, --within_articles and --on_bad_span do not go with {name}: its documents are "
             "long as they are, and its answers are looked for in them"

@@ -31,13 +31,14 @@ def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, An
     evaluates = training_args.do_eval or training_args.eval_strategy != "no"
     holds_out = arguments.held_out_articles > 0
     options = concat_options(arguments.dataset, arguments)
+    load = partial(_load, arguments, str(training_args.output_dir))
     if holds_out and options.nr_concats > 1 and not options.within_articles:
         raise UserError(
             f"--held_out_articles {arguments.held_out_articles} with joined paragraphs (--nr_concats, by default 3 of "
             "sq3 and xq3) needs --within_articles: else one block has both"
         )
     if training_args.do_train or (holds_out and evaluates and not arguments.own_evaluation):
-        train = _load(arguments, "train", arguments.dataset, arguments.data_files, arguments.language)
+        train = load("train", arguments.dataset, arguments.data_files, arguments.language)
     evaluation = None
     if holds_out and train is not None:
         train, held_out = _split_articles(train, arguments.held_out_articles)
@@ -50,7 +51,7 @@ def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, An
             )
         dataset = arguments.eval_dataset or arguments.dataset
         language = arguments.eval_language or arguments.language
-        evaluation = _load(arguments, "validation", dataset, arguments.eval_data_files, language)
+        evaluation = load("validation", dataset, arguments.eval_data_files, language)
     if train is not None and arguments.max_train_samples is not None:
         train = train.shuffle(seed=training_args.seed).select(range(min(arguments.max_train_samples, len(train))))
     if evaluation is not None and arguments.max_eval_samples is not None:
@@ -83,7 +84,14 @@ def make_features(arguments: FinetuneArguments, training_args: Any, windower: Wi
     return features
 
 
-def _load(arguments: FinetuneArguments, split: str, dataset: str, data_files: str | None, language: str | None) -> Any:
+def _load(
+    arguments: FinetuneArguments,
+    output_dir: str,
+    split: str,
+    dataset: str,
+    data_files: str | None,
+    language: str | None,
+) -> Any:
     # Options were meant for the training set, and TriviaQA takes none.
     asked = None if dataset != arguments.dataset and canonical_name(dataset).startswith("trivia_qa") else arguments
     return load_qa(
@@ -92,7 +100,7 @@ def _load(arguments: FinetuneArguments, split: str, dataset: str, data_files: st
         data_files=data_files,
         data_dir=arguments.data_dir if reads_data_dir(dataset, data_files) else None,
         language=language,
-        options=concat_options(dataset, asked),
+        options=concat_options(dataset, asked, output_dir),
     )
 
 

@@ -49,14 +49,24 @@ def score(
         own keys.
     """
     check_metric(metric, language)
-    try:
-        questions = gold_answers(gold)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"the gold data has an entry of neither SQuAD's nor TriviaQA's format ({error!r})") from error
+    return score_questions(
+        metric, gold_answers(gold), predictions, language, na_probs=na_probs, na_prob_thresh=na_prob_thresh
+    )
+
+
+def score_questions(
+    metric: str,
+    questions: Gold,
+    predictions: Mapping[str, str],
+    language: str = "en",
+    *,
+    na_probs: Mapping[str, float] | None = None,
+    na_prob_thresh: float = 1.0,
+) -> dict[str, float]:
+    """The same of gold answers that are read already."""
+    check_metric(metric, language)
     if not questions:
         raise UserError("the gold data holds no question: nothing can be scored")
-    if metric in ("squad_v2", "triviaqa"):
-        questions = list(dict(questions).items())  # both scripts key by id: an id that comes twice counts once
     exact, f1 = question_scores(metric, questions, predictions, language)
     if metric != "squad_v2":
         total = len(questions)

@@ -139,7 +139,7 @@ def _load(args: argparse.Namespace, language: str | None, everything: bool = Fal
         data_dir=args.data_dir,
         language=language,
         config=args.dataset_config,
-        options=concat_options(args.dataset, args),
+        options=concat_options(args.dataset, args, args.output_dir),
     )
     return rows if everything else evenly(rows, args.max_eval_samples)
 
@@ -167,6 +167,7 @@ def _remove(output_dir: Path) -> None:
     ours = [output_dir / name for name in WRITTEN]
     # Of any language: a run that was killed has left answers that its scores.json does not know of.
     ours += [path for name in ANSWERS for path in output_dir.glob(f"*/{name}")]
+    ours += output_dir.glob("*.changes.jsonl")
     others = sorted(path for path in output_dir.rglob("*") if path.is_file() and path not in ours)
     if others:
         raise UserError(f"--output_dir {str(output_dir)!r} also holds {others[0].name!r}: choose another folder")
