@@ -1,215 +1,265 @@
-"""Does "not answered here" mean something? Every question, once with its own document and once with another article's.
+"""Do the page's percentages hold, and does "not answered here" mean something? Measured case by case.
 
-    python -m benchmarks.no_answer --data_dir data/xquad --write_threshold
+    python -m benchmarks.no_answer --data_dir data/xquad --write_calibration
 
-A question is called unanswered when the score of "no answer" exceeds the best span's by more than a threshold. The
-threshold is chosen on one half of the articles (best F1 of finding the unanswerable ones, all languages together) and
-judged on the other half. Writes no_answer.json and no_answer.png into --output_dir; --write_threshold puts the
-threshold beside the model, where space/reader.py looks for it.
+Each question meets three documents: its own article, the rest of that article without its paragraph (on the topic, yet
+unanswerable), and another article; once in its own language and once in the next one of the list. On one half of the
+articles a temperature and a threshold are fitted by likelihood, apart for questions in the document's language and in
+another; the other half judges them. Writes no_answer.json and reliability.png into --output_dir; --write_calibration
+puts the two numbers of each case beside the model, where space/reader.py looks for them.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from foundation.cli import UserError, command_parser, run
 from foundation.files import write_atomically
+from space.calibration import Calibration
+
+# Documents by what the question has to do with them, and what each weighs in the fit: half of it can be answered.
+CASES = {"own article": 0.5, "rest of the article": 0.25, "another article": 0.25}
+LANGUAGES = {"same_language": "in the document's language", "other_language": "in another language"}
+TEMPERATURES = np.geomspace(0.5, 8.0, 25)
+THRESHOLDS = np.linspace(-8.0, 12.0, 81)
+BINS = 5
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One question with one document: `margin` is the score of "no answer" minus the best span's."""
+    """One question with one document: its `answers`, and the characters `gold` of the right one where there is one."""
 
+    case: str
+    languages: str
+    tuning: bool
+    answers: Any
+    gold: tuple[int, int] | None
+    called_other: bool = False
+
+    def right(self, answer: Any) -> bool:
+        return self.gold is not None and answer.start < self.gold[1] and self.gold[0] < answer.end
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question and a document, before they are read."""
+
+    case: str
+    languages: str
     language: str
     tuning: bool
-    answerable: bool
-    margin: float
+    question: str
+    context: str
+    gold: tuple[int, int] | None
 
 
-def pairs(rows: Sequence[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """For `limit` questions evenly spread over `rows`: the row itself, and its question with another title's text.
+def pairs(articles: dict[str, Any], count: int) -> Iterator[Pair]:
+    """`count` questions of each language, evenly spread, each with its six documents.
 
-    The other document is the one half-way round the list, so that both kinds of document are the same ones.
+    Args:
+        articles: by language, [title, [paragraph]] with paragraphs as in SQuAD's files, the same in every language.
     """
-    chosen = [rows[i * len(rows) // limit] for i in range(min(limit, len(rows)))]
-    titles = sorted({row["title"] for row in chosen})
-    if len(titles) < 2:
-        raise UserError("--data_dir holds one article only: questions need another article's text")
-    found = []
-    for number, row in enumerate(chosen):
-        others = [other for other in chosen[number + len(chosen) // 2 :] + chosen if other["title"] != row["title"]]
-        tuning = titles.index(row["title"]) % 2 == 0
-        for answerable, context in ((True, row["context"]), (False, others[0]["context"])):
-            identity = f"{row['language']}-{row['id']}-{answerable}"
-            found.append(
-                {
-                    "id": identity,
-                    "question": row["question"],
-                    "context": context,
-                    "language": row["language"],
-                    "tuning": tuning,
-                    "answerable": answerable,
-                }
-            )
-    return found
+    names = list(articles)
+    for number, name in enumerate(names):
+        places = [
+            (a, p, q)
+            for a, article in enumerate(articles[name])
+            for p, paragraph in enumerate(article["paragraphs"])
+            for q in range(len(paragraph["qas"]))
+        ]
+        for turn in range(min(count, len(places))):
+            a, p, q = places[turn * len(places) // min(count, len(places))]
+            question = articles[name][a]["paragraphs"][p]["qas"][q]
+            # The other language goes round with the questions, so that each meets all the others.
+            other = names[(number + 1 + turn % max(len(names) - 1, 1)) % len(names)]
+            for languages, spoken in (("same_language", name), ("other_language", other)):
+                if languages == "other_language" and other == name:
+                    continue
+                there = articles[spoken]
+                own = [paragraph["context"] for paragraph in there[a]["paragraphs"]]
+                elsewhere = there[(a + len(there) // 2) % len(there)]
+                far = [paragraph["context"] for paragraph in elsewhere["paragraphs"]]
+                gold = there[a]["paragraphs"][p]["qas"][q]["answers"][0]
+                start = sum(len(text) + 2 for text in own[:p]) + gold["answer_start"]
+                for case, texts in zip(CASES, (own, own[:p] + own[p + 1 :], far), strict=True):
+                    span = (start, start + len(gold["text"])) if texts is own else None
+                    yield Pair(case, languages, name, a % 2 == 0, question["question"], "\n\n".join(texts), span)
 
 
-def curve(judged: Sequence[Judged]) -> list[tuple[float, float, float]]:
-    """(threshold, precision, recall) of "not answered here", from the strictest threshold to the laxest."""
-    total = sum(not j.answerable for j in judged)
-    points, right = [], 0
-    ranked = sorted(judged, key=lambda j: -j.margin)
-    for said, j in enumerate(ranked, start=1):
-        right += not j.answerable
-        following = ranked[said].margin if said < len(ranked) else j.margin - 1
-        if following < j.margin:  # a threshold falls between two different margins
-            points.append(((j.margin + following) / 2, right / said, right / total))
-    return points
+def fit(judged: Sequence[Judged]) -> Calibration:
+    """Threshold and temperature under which what happened is likeliest, each case by its weight in `CASES`."""
+    scores = np.array([[a.score for a in j.answers.n_best] + [-np.inf] * (20 - len(j.answers.n_best)) for j in judged])
+    right = np.array([[j.right(a) for a in j.answers.n_best] + [False] * (20 - len(j.answers.n_best)) for j in judged])
+    null = np.array([j.answers.null_score for j in judged])
+    answerable = np.array([j.gold is not None for j in judged])
+    sizes = {case: sum(j.case == case for j in judged) for case in CASES}
+    weights = np.array([CASES[j.case] / sizes[j.case] for j in judged])
+
+    def likelihood(threshold: float, temperature: float) -> float:
+        moved = null - threshold
+        top = np.maximum(scores.max(1), moved)
+        spans = np.exp((scores - top[:, None]) / temperature)
+        nothing = np.exp((moved - top) / temperature)
+        hit = np.where(answerable, (spans * right).sum(1), nothing) / (spans.sum(1) + nothing)
+        return float(weights @ np.log(np.maximum(hit, 1e-3)))
+
+    _, threshold, temperature = max((likelihood(t, T), t, T) for T in TEMPERATURES for t in THRESHOLDS)
+    return Calibration(round(float(threshold), 3), round(float(temperature), 3))
 
 
-def best_threshold(judged: Sequence[Judged]) -> float:
-    """The threshold with the best F1 of "not answered here"."""
-    return max(curve(judged), key=lambda point: _f1(point[1], point[2]))[0]
+def judge(judged: Sequence[Judged], calibration: Calibration) -> dict[str, float]:
+    """In percent: how often the best place is right, and how often "no answer" is likelier, right or wrong."""
+    read = [(j, *calibration.places(j.answers)) for j in judged]
+    refused = [null > places[0].probability for _, places, null in read]
+    right = [j.right(places[0]) for j, places, _ in read]
 
+    def percent(values: Sequence[bool]) -> float:
+        return round(100 * sum(values) / max(len(values), 1), 1)
 
-def judge(judged: Sequence[Judged], threshold: float) -> dict[str, float]:
-    """Precision, recall and F1 of "not answered here", and how many answerable questions it takes away, in percent."""
-    said = [j for j in judged if j.margin > threshold]
-    right = sum(not j.answerable for j in said)
-    total = sum(not j.answerable for j in judged)
-    precision, recall = right / max(len(said), 1), right / max(total, 1)
-    lost = (len(said) - right) / max(len(judged) - total, 1)
     return {
         "questions": len(judged),
-        "precision": round(100 * precision, 1),
-        "recall": round(100 * recall, 1),
-        "f1": round(100 * _f1(precision, recall), 1),
-        "answerable_lost": round(100 * lost, 1),
+        "best_place_right": percent(right),
+        "refused": percent(refused),
+        "refused_though_right": percent([r and no for r, no in zip(right, refused, strict=True)]),
     }
 
 
-def average_precision(judged: Sequence[Judged]) -> float:
-    """Area under the precision-recall curve, as the sum of precision times the step in recall."""
-    area, before = 0.0, 0.0
-    for _, precision, recall in curve(judged):
-        area += precision * (recall - before)
-        before = recall
-    return area
+def reliability(judged: Sequence[Judged], calibration: Calibration) -> list[dict[str, float]]:
+    """Of the best places with a share in each fifth: how many, the mean share, and how many are right, in percent."""
+    shown = []
+    for j in judged:
+        places, _ = calibration.places(j.answers)
+        shown.append((places[0].probability, j.right(places[0])))
+    rows = []
+    for number in range(BINS):
+        here = [x for x in shown if number / BINS <= x[0] < (number + 1) / BINS or (number + 1 == BINS and x[0] == 1)]
+        if here:
+            share, right = (100 * sum(values) / len(here) for values in zip(*here, strict=True))
+            rows.append({"from": 100 * number // BINS, "places": len(here), "said": round(share, 1),
+                         "right": round(right, 1)})  # fmt: skip
+    return rows
 
 
-def _f1(precision: float, recall: float) -> float:
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Read every pair and judge; returns what no_answer.json holds."""
-    from hub_datasets.concat import ConcatOptions
+def read_all(arguments: argparse.Namespace) -> tuple[str, list[Judged]]:
+    """Read every pair with the model; its name, and what was found."""
+    from space.language import differ, language, surroundings
     from space.reader import load_reader
-    from training.corpora.load import load_qa
     from training.qa.predict import predict
 
-    reader = load_reader(arguments.model_name_or_path, threshold=0.0)
-    examples = []
-    for language in arguments.language.split(","):
-        rows = load_qa(
-            arguments.dataset,
-            "validation",
-            data_dir=arguments.data_dir,
-            language=language,
-            options=ConcatOptions(arguments.nr_concats, "all", within_articles=True),
-        )
-        examples += pairs(rows.to_list(), arguments.questions)
-    answers = predict(reader.model, reader.windower, examples, batch_size=arguments.batch_size)
-    judged = [Judged(e["language"], e["tuning"], e["answerable"], answers[e["id"]].null_margin) for e in examples]
-    tuned, held_out = [j for j in judged if j.tuning], [j for j in judged if not j.tuning]
-    threshold = best_threshold(tuned)
-    languages = sorted({j.language for j in judged})
-    return {
-        "model": reader.name,
-        "dataset": arguments.dataset,
-        "nr_concats": arguments.nr_concats,
-        "threshold": round(threshold, 3),
-        "average_precision": round(100 * average_precision(held_out), 1),
-        "tuning": judge(tuned, threshold),
-        "held_out": judge(held_out, threshold),
-        "languages": {x: judge([j for j in held_out if j.language == x], threshold) for x in languages},
-        "curve": [[round(value, 4) for value in point] for point in curve(held_out)],
-        "judged": [asdict(j) for j in judged],
-    }
+    reader = load_reader(arguments.model_name_or_path)
+    articles = {name: _articles(Path(arguments.data_dir), name) for name in arguments.language.split(",")}
+    asked = {str(number): pair for number, pair in enumerate(pairs(articles, arguments.questions))}
+    rows = [{"id": key, "question": pair.question, "context": pair.context} for key, pair in asked.items()]
+    found = predict(reader.model, reader.windower, rows, batch_size=arguments.batch_size)
+    judged = []
+    for key, pair in asked.items():
+        best = found[key].n_best[0]
+        called = differ(pair.question, language(surroundings(pair.context, best.start, best.end)))
+        judged.append(Judged(pair.case, pair.languages, pair.tuning, found[key], pair.gold, called))
+    return reader.name, judged
 
 
-def table(report: dict[str, Any]) -> str:
-    """Held-out figures, all languages together and each by itself."""
+def _articles(folder: Path, language: str) -> list[Any]:
+    path = folder / f"xquad.{language}.json"
+    if not path.is_file():
+        raise UserError(f"--data_dir {str(folder)!r} holds no {path.name}: put XQuAD's official files there")
+    articles: list[Any] = json.loads(path.read_text(encoding="utf-8"))["data"]
+    return articles
+
+
+def report(name: str, judged: Sequence[Judged]) -> dict[str, Any]:
+    """What no_answer.json holds: both calibrations, and what the held-out half says of them and of none."""
+    held_out: dict[str, Any] = {}
+    calibrations: dict[str, Any] = {}
+    for languages in LANGUAGES:
+        mine = [j for j in judged if j.languages == languages]
+        if not mine:
+            continue
+        fitted = fit([j for j in mine if j.tuning])
+        rest = [j for j in mine if not j.tuning]
+        calibrations[languages] = {"threshold": fitted.threshold, "temperature": fitted.temperature}
+        held_out[languages] = {
+            "cases": {case: judge([j for j in rest if j.case == case], fitted) for case in CASES},
+            "reliability": reliability([j for j in rest if j.gold], fitted),
+            "reliability_of_raw_scores": reliability([j for j in rest if j.gold], Calibration()),
+            "called_another_language": round(100 * sum(j.called_other for j in mine) / len(mine), 1),
+        }
+    return {"model": name, "dataset": "xquad", **calibrations, "held_out": held_out}
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Held-out figures, a line a case."""
     from foundation.tables import aligned
 
-    columns = ("questions", "precision", "recall", "f1", "answerable_lost")
-    rows = {"all": report["held_out"], **report["languages"]}
-    return aligned(["held out", *columns], [[name, *(row[c] for c in columns)] for name, row in rows.items()])
+    columns = ("questions", "best_place_right", "refused", "refused_though_right")
+    rows = [
+        [LANGUAGES[languages], case, *(values[c] for c in columns)]
+        for languages, part in figures["held_out"].items()
+        for case, values in part["cases"].items()
+    ]
+    return aligned(["question", "document", *columns], rows)
 
 
-def plot(report: dict[str, Any], path: Path) -> None:
-    """The held-out precision-recall curve with the chosen threshold on it."""
+def plot(figures: dict[str, Any], path: Path) -> None:
+    """What is said against what holds: on the diagonal a percentage means what it says."""
     import io
 
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([100 * r for _, _, r in report["curve"]], [100 * p for _, p, _ in report["curve"]], color="#1f5f8b")
-    chosen = report["held_out"]
-    axes.plot(chosen["recall"], chosen["precision"], "o", color="#9a6b00")
-    axes.annotate(
-        f"threshold {report['threshold']:.2f}",
-        (chosen["recall"], chosen["precision"]),
-        textcoords="offset points",
-        xytext=(-8, -16),
-        ha="right",
-    )
-    axes.set(xlim=(0, 101), ylim=(45, 101), xlabel="recall, %", ylabel="precision, %")
-    axes.set_title(f"“Not answered here”, average precision {report['average_precision']:.1f}%")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+    for axes, (languages, part) in zip(
+        np.atleast_1d(figure.subplots(1, len(figures["held_out"]))), figures["held_out"].items(), strict=True
+    ):
+        axes.plot([0, 100], [0, 100], color="#bbb", linewidth=1)
+        for key, label, color in (
+            ("reliability_of_raw_scores", "model's scores", "#9a6b00"),
+            ("reliability", "the page's percentages", "#1f5f8b"),
+        ):
+            axes.plot([r["said"] for r in part[key]], [r["right"] for r in part[key]], "o-", color=color, label=label)
+        axes.set(xlim=(0, 101), ylim=(0, 101), xlabel="said, %", ylabel="right, %", title=LANGUAGES[languages])
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     write_atomically(path, buffer.getvalue())
 
 
 def main() -> None:
     parser = command_parser(
-        description="Measure “not answered here” and choose its threshold.",
+        description="Measure what the page's percentages and its “not answered here” are worth, and calibrate them.",
         example="python -m benchmarks.no_answer --data_dir data/xquad --output_dir runs/no_answer",
     )
     parser.add_argument("--model_name_or_path", help="QA model or adapter; by default the one shipped with the project")
-    parser.add_argument("--dataset", default="xquad", help="a data set of training.corpora.load")
-    parser.add_argument("--data_dir", help="its official files; without it the Hub is asked")
+    parser.add_argument("--data_dir", required=True, help="folder of XQuAD's official files")
     parser.add_argument("--language", default="en,de,es,ru,zh,ar", help="languages, with commas")
-    parser.add_argument("--nr_concats", type=int, default=5, help="paragraphs of one article in a document")
-    parser.add_argument("--questions", type=int, default=48, help="questions a language")
-    parser.add_argument("--batch_size", type=int, default=4, help="windows a batch")
-    parser.add_argument("--output_dir", type=Path, default=Path("docs"), help="folder of no_answer.json and .png")
+    parser.add_argument("--questions", type=int, default=24, help="questions a language, each with six documents")
+    parser.add_argument("--batch_size", type=int, default=1, help="windows a batch")
+    parser.add_argument("--output_dir", type=Path, default=Path("docs"), help="for no_answer.json and reliability.png")
     parser.add_argument(
-        "--write_threshold",
-        action="store_true",
-        help="also put it beside the model, where the page takes it",
+        "--write_calibration", action="store_true", help="also put it beside the model, where the page takes it"
     )
     arguments = parser.parse_args()
-    from space.reader import ADAPTER, THRESHOLD_FILE
+    from space.reader import ADAPTER, CALIBRATION_FILE
 
     model = Path(arguments.model_name_or_path or ADAPTER)
-    if arguments.write_threshold and not model.is_dir():
-        raise UserError(f"--write_threshold needs the model's folder, and {str(model)!r} is none: leave it out")
-    report = measure(arguments)
-    print(table(report))
-    judged = report.pop("judged")
-    print(f"{len(judged)} documents read; threshold {report['threshold']}")
-    write_atomically(arguments.output_dir / "no_answer.json", json.dumps(report, indent=1) + "\n")
-    plot(report, arguments.output_dir / "no_answer.png")
-    if arguments.write_threshold:
-        summary = {key: report[key] for key in ("threshold", "dataset", "average_precision", "held_out")}
-        write_atomically(model / THRESHOLD_FILE, json.dumps(summary, indent=2) + "\n")
+    if arguments.write_calibration and not model.is_dir():
+        raise UserError(f"--write_calibration needs the model's folder, and {str(model)!r} is none: leave it out")
+    name, judged = read_all(arguments)
+    figures = report(name, judged)
+    print(table(figures))
+    for languages, part in figures["held_out"].items():
+        print(f"{languages}: {figures[languages]}, {part['called_another_language']}% called another language")
+    write_atomically(arguments.output_dir / "no_answer.json", json.dumps(figures, indent=1) + "\n")
+    plot(figures, arguments.output_dir / "reliability.png")
+    if arguments.write_calibration:
+        kept = {key: figures[key] for key in ("dataset", *LANGUAGES) if key in figures}
+        write_atomically(model / CALIBRATION_FILE, json.dumps(kept, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,13 +17,16 @@ from typing import Any
 import gradio as gr
 
 from foundation.cli import UserError, command_parser, run
-from space import panel, render
-from space.documents import MAX_CHARACTERS, MAX_FILE_BYTES, SUFFIXES, clean, read_document
+from space import cards, panel
+from space.documents import MAX_CHARACTERS, MAX_FILE_BYTES, SUFFIXES, read_document
 from space.forget import SESSIONS, forget
 from space.gallery import examples
 from space.limits import APP_KWARGS, QUEUE_LENGTH
-from space.reader import Reader, load_reader
+from space.marks import document_html, page_of
+from space.reader import Reader, Reading, load_reader
+from space.sentences import sentence
 from space.stops import Stops
+from space.words import Words, chosen, words
 
 logger = logging.getLogger("space")
 HERE = Path(__file__).parent
@@ -44,7 +47,7 @@ def build_page(reader: Reader) -> gr.Blocks:
 
     def fail(request: gr.Request) -> tuple[Any, ...]:
         stops.end(request.session_hash)
-        return render.FAILED, "", *IDLE
+        return cards.failed_html(in_language(request)), "", *IDLE
 
     def stop(request: gr.Request) -> None:
         stops.stop(request.session_hash)
@@ -52,36 +55,42 @@ def build_page(reader: Reader) -> gr.Blocks:
     def leave(request: gr.Request) -> None:
         stops.end(request.session_hash)
 
-    def show_answer(document: str, question: str, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def wait(request: gr.Request) -> tuple[Any, ...]:
+        return cards.waiting_html(in_language(request)), "", *BUSY
+
+    def show_answer(document: str, question: str, name: str, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Read window by window, so that the visitor sees how far it is and can stop it."""
-        document, session = clean(document), request.session_hash
+        session, say = request.session_hash, in_language(request)
         steps = reader.steps(document, question)
         reading = None
         try:
             while reading is None and not stops.stopped(session):
                 try:
-                    yield render.progress_html(next(steps)), "", *BUSY
+                    yield cards.progress_html(next(steps), say), "", *BUSY
                 except StopIteration as end:
                     reading = end.value
         except UserError as error:
             logger.info("refused: %d characters of document, %d of question", len(document), len(question))
-            yield render.problem_html(str(error)), "", *IDLE
+            yield cards.problem_html(str(error), say), "", *IDLE
             return
         finally:
             stops.end(session)
         if reading is None:
             logger.info("stopped")
-            yield render.STOPPED, "", *IDLE
+            yield cards.stopped_html(say), "", *IDLE
             return
         log(reading)
-        answer = render.answer_html(reading, reader, len(document))
-        yield answer, render.document_html(document, reading.answers), *IDLE
+        answer = cards.answer_html(reading, reader, document, question, name or say("your_text"), say)
+        yield answer, document_html(document, cards.marks_of(reading), say, reading.language), *IDLE
 
     def answer_question(document: str, question: str, n_best: int = 5) -> dict[str, Any]:
         """Answer a question about a document.
 
-        Returns `answered`, `answer`, `start`, `end` (characters of the document as it was sent), `probability`,
-        `null_probability` ("not answered here"), `n_best` (a list of the same), `tokens`, `windows` and `seconds`.
+        Returns `answered`, `verdict` ("answered"; "uncertain" where question and document are in different languages
+        and the score is low; "absent"), `answer`, `start`, `end` (characters of the document as it was sent),
+        `probability`, `null_probability` ("not answered here"), `n_best` (places with the same, their `sentence` and
+        their `page`, where form feeds part the document's pages), `definitions` (what the document says elsewhere of
+        the best place's words), `tokens`, `windows` and `seconds`.
         """
         for name, text in (("document", document), ("question", question)):
             if not isinstance(text, str):
@@ -93,19 +102,7 @@ def build_page(reader: Reader) -> gr.Blocks:
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
         log(reading)
-        found = [
-            {"answer": a.text, "start": a.start, "end": a.end, "probability": a.probability} for a in reading.answers
-        ]
-        best = found[0] if reading.answered else {"answer": "", "start": None, "end": None, "probability": 0.0}
-        return {
-            "answered": reading.answered,
-            **best,
-            "null_probability": reading.null_probability,
-            "n_best": found,
-            "tokens": reading.tokens,
-            "windows": len(reading.windows),
-            "seconds": round(reading.seconds, 3),
-        }
+        return told(reading, document)
 
     with gr.Blocks(title="Ask a long document", delete_cache=(60, 120), analytics_enabled=False) as page:
         gr.HTML(panel.MASTHEAD, padding=False)
@@ -129,6 +126,7 @@ def build_page(reader: Reader) -> gr.Blocks:
                         scale=0,
                     )
                     notice = gr.HTML(panel.FILE_HINT, elem_classes="notice", elem_id="notice", padding=False)
+                name = gr.Textbox(visible="hidden", elem_id="name")
                 question = gr.Textbox(
                     label="Question",
                     placeholder="Best in the document's language",
@@ -140,17 +138,17 @@ def build_page(reader: Reader) -> gr.Blocks:
                 ask_button = gr.Button("Ask", variant="primary", elem_id="ask")
                 stop_button = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
             with gr.Column(scale=6, min_width=320):
-                answer = gr.HTML(render.empty_html(), elem_id="answer", padding=False)
+                answer = gr.HTML(cards.empty_html(words()), elem_id="answer", padding=False)
                 place = gr.HTML(elem_id="place", padding=False)
         with gr.Accordion("How it works, and what it is good for", open=False, elem_id="how"):
             gr.HTML(panel.how_it_works(reader))
 
-        example.select(choose_example, example, [document, question, questions, notice], api_visibility="private")
+        example.select(choose_example, example, [document, question, questions, notice, name], api_visibility="private")
         questions.select(lambda text: text, questions, question, queue=False, api_visibility="private")
         upload.upload(
             open_file,
             upload,
-            [document, notice, upload],
+            [document, notice, upload, name],
             concurrency_limit=2,
             api_visibility="private",
         )
@@ -159,7 +157,7 @@ def build_page(reader: Reader) -> gr.Blocks:
         asked = gr.on(
             [ask_button.click, question.submit], begin, None, None, concurrency_limit=None, api_visibility="private"
         ).success(
-            lambda: (render.WAITING, "", *BUSY),
+            wait,
             None,
             outputs,
             queue=False,
@@ -168,7 +166,7 @@ def build_page(reader: Reader) -> gr.Blocks:
         )
         read = asked.success(
             show_answer,
-            [document, question],
+            [document, question, name],
             outputs,
             concurrency_limit=1,
             concurrency_id="reader",
@@ -187,10 +185,10 @@ def build_page(reader: Reader) -> gr.Blocks:
 
 def choose_example(name: str) -> tuple[Any, ...]:
     """An example's text, its first question, its other questions, and its name."""
-    chosen = EXAMPLES[name]
-    text = chosen.text
-    choices = gr.update(choices=list(chosen.questions), value=chosen.questions[0], visible=True)
-    return text, chosen.questions[0], choices, panel.notice(chosen.title, f"{len(text):,} characters")
+    example = EXAMPLES[name]
+    text = example.text
+    choices = gr.update(choices=list(example.questions), value=example.questions[0], visible=True)
+    return text, example.questions[0], choices, panel.notice(example.title, f"{len(text):,} characters"), example.title
 
 
 def open_file(path: str) -> tuple[Any, ...]:
@@ -201,14 +199,51 @@ def open_file(path: str) -> tuple[Any, ...]:
     except UserError as error:
         suffix = Path(name).suffix.lower()
         logger.info("refused a file: %s", suffix if suffix in SUFFIXES else "of another kind")
-        return gr.update(), panel.problem(str(error)), None
+        return gr.update(), panel.problem(str(error)), None, gr.update()
     finally:
         Path(path).unlink(missing_ok=True)
     pages = [f"{file.pages:,} pages"] if file.pages else []
-    return file.text, panel.notice(name, *pages, f"{len(file.text):,} characters", *file.notes), None
+    return file.text, panel.notice(name, *pages, f"{len(file.text):,} characters", *file.notes), None, name
 
 
-def log(reading: Any) -> None:
+def in_language(request: gr.Request) -> Words:
+    return chosen(request.headers.get("accept-language"))
+
+
+def told(reading: Reading, document: str) -> dict[str, Any]:
+    """A reading as the endpoint tells it."""
+    places = []
+    for answer in reading.answers:
+        first, last = sentence(document, answer.start, answer.end)
+        places.append(
+            {
+                "answer": answer.text,
+                "start": answer.start,
+                "end": answer.end,
+                "probability": answer.probability,
+                "sentence": document[first:last],
+                "page": page_of(document, answer.start),
+            }
+        )
+    best = reading.best
+    nothing = {"answer": "", "start": None, "end": None, "probability": 0.0}
+    return {
+        "answered": reading.answered,
+        "verdict": reading.verdict,
+        **({key: places[0][key] for key in nothing} if best else nothing),
+        "null_probability": reading.null_probability,
+        "n_best": places,
+        "definitions": [
+            {"term": d.term, "text": document[d.start : d.end], "start": d.start, "end": d.end}
+            for d in reading.definitions
+        ],
+        "tokens": reading.tokens,
+        "windows": len(reading.windows),
+        "seconds": round(reading.seconds, 3),
+    }
+
+
+def log(reading: Reading) -> None:
     """Counts and times; never a word of what was read."""
     logger.info(
         "read %d tokens in %d windows, %.2f s, %s",

@@ -5,8 +5,9 @@ from html import escape
 import gradio as gr
 
 from space.documents import MAX_FILE_BYTES, SUFFIXES
+from space.pictures import attention_svg, windows_svg
 from space.reader import Reader
-from space.render import attention_svg, windows_svg
+from space.words import words
 
 MASTHEAD = """
 <header class="masthead">
@@ -69,12 +70,13 @@ def how_it_works(reader: Reader) -> str:
     """Two pictures, what happens to a question, what the model is good for, and what is kept of it all: nothing."""
     length = f"{reader.max_length:,}"
     pictures = f"""
-  <figure>{attention_svg()}<figcaption>Inside a window: each token sees its neighbours (blue); the question sees, and is
-  seen by, every token (gold). The cost grows with the length, not with its square.</figcaption></figure>"""
+  <figure>{attention_svg(words())}<figcaption>Inside a window: each token sees its neighbours
+  (blue); the question sees, and is seen by, every token (gold). The cost grows with the length, not with its
+  square.</figcaption></figure>"""
     return f"""
 <div class="how">{pictures}
   <div>
-    <figure>{windows_svg()}</figure>
+    <figure>{windows_svg(words())}</figure>
     <p>The document is cut into windows of {length} tokens that overlap, and the question stands at the start of each.
     The model scores every place where an answer could begin and end; the places of all windows compete with each other
     and with “not answered here”. The percentages are their shares; what is missing to 100 went to other wordings of

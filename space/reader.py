@@ -11,9 +11,8 @@ those of training/score.py, so both give the same answers on the same model.
 """
 
 import json
-import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,11 @@ from typing import Any
 import torch
 
 from foundation.cli import UserError
+from space.calibration import UNMEASURED, Calibration, worth_showing
+from space.definitions import Definition, defined
 from space.documents import MAX_CHARACTERS, clean
-from training.qa.answers import Answer, Answers, best_answers
+from space.language import differ, language, surroundings
+from training.qa.answers import Answer, best_answers
 from training.qa.model import beside_model, check_max_length, load_qa_model
 from training.qa.predict import read_windows
 from training.qa.windows import Document, Window, Windower
@@ -30,7 +32,7 @@ from training.qa.windows import Document, Window, Windower
 ADAPTER = Path(__file__).parent / "adapter"
 EMBEDDED_LABEL = "multilingual-e5-small made long, with this project's adapter"
 # Beside a model: what benchmarks/no_answer.py and training/score.py measured on it.
-THRESHOLD_FILE = "no_answer.json"
+CALIBRATION_FILE = "no_answer.json"
 SCORES_FILE = "scores.json"
 MAX_QUESTION_CHARACTERS = 1_000
 MAX_QUESTION_TOKENS = 128
@@ -51,14 +53,22 @@ class Progress:
     total: int
 
 
+# What a reading says of its best place. Off the question's language a low score says little, so that there the page
+# never claims that the document does not say.
+ANSWERED, UNCERTAIN, ABSENT = "answered", "uncertain", "absent"
+
+
 @dataclass(frozen=True)
 class Reading:
     """What was found, and what it cost.
 
     Attributes:
-        answers: best first, none overlapping a better one; empty only where the document has no token.
-        answered: False when "not answered here" is likelier than the best answer.
+        answers: places, best first, none overlapping a better one; empty only where the document has no token.
+        verdict: "answered" where the best place is likelier than "not answered here"; else "absent" where question and
+            document are in one language, and "uncertain" where they are not.
         null_probability: of "not answered here", beside the probabilities of the answers.
+        language: of the document around its best place, as ISO 639 writes it; empty where there is no place.
+        definitions: what the document says elsewhere of the best place's own words.
         tokens: tokens of the document.
         windows: character span [start, end) of the document part of each window.
         seconds: from question to answer, `tokenise_seconds` of it for the document's tokens.
@@ -67,13 +77,19 @@ class Reading:
     """
 
     answers: tuple[Answer, ...]
-    answered: bool
+    verdict: str
     null_probability: float
+    language: str
+    definitions: tuple[Definition, ...]
     tokens: int
     windows: tuple[tuple[int, int], ...]
     seconds: float
     tokenise_seconds: float
     reused: bool
+
+    @property
+    def answered(self) -> bool:
+        return self.verdict == ANSWERED
 
     @property
     def best(self) -> Answer | None:
@@ -86,15 +102,16 @@ class Reader:
     """A question-answering model with its windows.
 
     Args:
-        threshold: "not answered here" when its score exceeds the best span's by more than this (see
-            benchmarks/no_answer.py, which measures it).
+        same, other: how its scores become percentages where the question is in the document's language, and where it
+            is in another (benchmarks/no_answer.py measures them).
         scores: XQuAD exact_match and f1 in % by language, where they were measured.
     """
 
     model: Any
     windower: Windower
     name: str
-    threshold: float = 0.0
+    same: Calibration = UNMEASURED
+    other: Calibration = UNMEASURED
     scores: dict[str, dict[str, float]] | None = None
 
     @property
@@ -157,11 +174,19 @@ class Reader:
             found += read_windows(self.model, batch, pad, CANDIDATES, MAX_ANSWER_TOKENS)
             yield Progress(len(found), len(windows))
         answers = best_answers(prepared, found, CANDIDATES)
-        probabilities = _probabilities(answers, self.threshold)
+        best = answers.best
+        around = surroundings(prepared.text, best.start, best.end) if best else ""
+        spoken = language(around) if best else ""
+        foreign = bool(best) and differ(question, spoken)
+        places, null = (self.other if foreign else self.same).places(answers)
+        shown = worth_showing(places, prepared.text)[:n_best]
+        answered = bool(places) and places[0].probability >= null
         return Reading(
-            answers=tuple(_apart(answers.n_best, probabilities))[:n_best],
-            answered=bool(answers.n_best) and answers.null_margin <= self.threshold,
-            null_probability=probabilities[-1],
+            answers=shown,
+            verdict=ANSWERED if answered else UNCERTAIN if foreign else ABSENT,
+            null_probability=null,
+            language=spoken,
+            definitions=defined(prepared.text, shown[0].start, shown[0].end) if shown else (),
             tokens=len(prepared.ids),
             windows=tuple(_characters(window, prepared) for window in windows),
             seconds=time.perf_counter() - started,
@@ -186,14 +211,11 @@ class Reader:
         return question
 
 
-def load_reader(model_name_or_path: str | None = None, *, threshold: float | None = None) -> Reader:
+def load_reader(model_name_or_path: str | None = None) -> Reader:
     """A reader for a QA checkpoint or adapter: a folder, a Hub id, by default the adapter shipped with this project.
 
-    It reads on the accelerator where there is one.
-
-    Args:
-        threshold: of "not answered here"; by default the one measured for this model (no_answer.json beside it),
-            else 0, where "no answer" and the best span are equally likely.
+    It reads on the accelerator where there is one. Its percentages are those measured for this model (no_answer.json
+    beside it); without that file "no answer" and the best span are equally likely where their scores are equal.
     """
     if model_name_or_path is None and not ADAPTER.is_dir():
         raise UserError(
@@ -203,35 +225,24 @@ def load_reader(model_name_or_path: str | None = None, *, threshold: float | Non
     model, tokenizer = load_qa_model(name)
     if torch.accelerator.is_available():
         model.to(torch.accelerator.current_accelerator())
-    if threshold is None:
-        threshold = float(_measured(name, THRESHOLD_FILE).get("threshold", 0.0))
+    measured = _measured(name, CALIBRATION_FILE)
+    same, other = (
+        Calibration(**{key: float(measured[case][key]) for key in ("threshold", "temperature")})
+        if case in measured
+        else Calibration(threshold=float(measured.get("threshold", 0.0)))
+        for case in ("same_language", "other_language")
+    )
     max_length = check_max_length(model, None)
     doc_stride = min(DOC_STRIDE, max_length // 4)
     windower = Windower(tokenizer, max_length, doc_stride, MAX_QUESTION_TOKENS)
     label = EMBEDDED_LABEL if name == str(ADAPTER) else Path(name).name if Path(name).exists() else name
-    return Reader(model, windower, label, threshold, _measured(name, SCORES_FILE).get("xquad"))
+    return Reader(model, windower, label, same, other, _measured(name, SCORES_FILE).get("xquad"))
 
 
 def _measured(name: str, file: str) -> dict[str, Any]:
     """What `file` beside the model says, in its folder or on the Hub; empty where there is no such file."""
     path = beside_model(name, file)
     return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
-
-
-def _probabilities(answers: Answers, threshold: float) -> list[float]:
-    """Softmax over the spans and, last, "no answer" less its threshold, so that the likelier one is what is said."""
-    scores = [*(answer.score for answer in answers.n_best), answers.null_score - threshold]
-    weights = [math.exp(score - max(scores)) for score in scores]
-    return [weight / sum(weights) for weight in weights]
-
-
-def _apart(answers: Sequence[Answer], probabilities: Sequence[float]) -> Iterator[Answer]:
-    """The answers that overlap no better one: each is a place of its own in the document."""
-    kept: list[Answer] = []
-    for answer, probability in zip(answers, probabilities, strict=False):
-        if all(answer.end <= other.start or answer.start >= other.end for other in kept):
-            kept.append(answer)
-            yield Answer(answer.text, answer.start, answer.end, answer.score, probability)
 
 
 def _characters(window: Window, document: Document) -> tuple[int, int]:

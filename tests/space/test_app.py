@@ -60,6 +60,22 @@ def test_the_endpoint_refuses_in_a_sentence(client, document, question, n_best, 
     assert client.predict(TEXT, "Telford", api_name="/ask")["answered"]
 
 
+def test_the_endpoint_tells_sentence_page_and_definitions(client):
+    document = 'Preface.\n\n\f"Expert" means a hydrographer.\n\n\fOthers wait. A dispute goes to the Expert alone.'
+    result = client.predict(document, "Expert alone", api_name="/ask")
+    (place, *_) = result["n_best"]
+    assert (place["page"], place["sentence"]) == (3, "A dispute goes to the Expert alone.")
+    (found,) = result["definitions"]
+    assert (found["term"], found["text"]) == ("Expert", '"Expert" means a hydrographer.')
+    assert document[found["start"] : found["end"]] == found["text"]
+
+
+def test_the_endpoint_never_denies_across_languages(client):
+    result = client.predict(TEXT, "When was the whole canal opened for ships?", api_name="/ask")
+    assert (result["answered"], result["verdict"]) == (False, "uncertain")
+    assert client.predict(TEXT, "När öppnades hela kanalen för fartyg?", api_name="/ask")["verdict"] == "absent"
+
+
 def test_only_one_endpoint_is_public(client):
     assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/ask"]
 
@@ -129,10 +145,10 @@ def test_open_file_deletes_what_it_read_and_what_it_refused(tmp_path):
     good, bad = tmp_path / "good.txt", tmp_path / "bad.pdf"
     good.write_text("Some text.")
     bad.write_text("no pdf")
-    text, notice, cleared = open_file(str(good))
-    assert (text, cleared) == ("Some text.", None)
+    text, notice, cleared, name = open_file(str(good))
+    assert (text, cleared, name) == ("Some text.", None, "good.txt")
     assert "10 characters" in notice
-    _, notice, _ = open_file(str(bad))
+    _, notice, *_ = open_file(str(bad))
     assert "is not a PDF" in notice
     assert list(tmp_path.iterdir()) == []
 
@@ -191,7 +207,8 @@ def test_every_example_can_be_chosen():
     from space.app import choose_example
 
     for name, example in examples().items():
-        text, question, choices, notice = choose_example(name)
+        text, question, choices, notice, title = choose_example(name)
+        assert title == example.title
         assert text == example.text
         assert question in json.dumps(choices["choices"], ensure_ascii=False)
         assert example.title in notice

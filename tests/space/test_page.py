@@ -13,8 +13,8 @@ from space.gallery import examples
 from space.reader import Progress, Reader, Reading
 from training.qa.answers import Answer
 
+from .test_cards import HOSTILE
 from .test_documents import encrypted_pdf, pdf
-from .test_render import HOSTILE
 
 SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
 
@@ -347,10 +347,11 @@ def test_no_serious_accessibility_fault(visit, screen, scheme):
 def test_the_style_sheet_names_only_what_exists():
     import re
 
-    from space import panel, render
+    from space import cards, panel
 
-    sheet = (Path(render.__file__).parent / "page.css").read_text()
-    code = "".join((Path(render.__file__).parent / f).read_text() for f in ("render.py", "panel.py", "app.py"))
+    room = Path(cards.__file__).parent
+    sheet = (room / "page.css").read_text()
+    code = "".join((room / f"{name}.py").read_text() for name in ("cards", "marks", "pictures", "panel", "app"))
     ours = set(re.findall(r"#([a-z][\w-]*)(?=[\s.:,{>])", re.sub(r"#[0-9a-f]{6}\b", "", sheet)))
     assert ours
     assert panel.MASTHEAD in code.replace("\\", "")

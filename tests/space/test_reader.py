@@ -2,14 +2,16 @@
 
 import gc
 import itertools
+import json
 import re
 
 import pytest
 import torch
 
 from foundation.cli import UserError
+from space.calibration import Calibration, overlap
 from space.gallery import examples
-from space.reader import MAX_QUESTION_CHARACTERS, Progress, Reader, load_reader
+from space.reader import ABSENT, MAX_QUESTION_CHARACTERS, UNCERTAIN, Progress, Reader, load_reader
 from training.qa.predict import predict
 
 LONG = examples()["English, a book"].text
@@ -54,13 +56,22 @@ def test_what_the_document_lacks_is_not_answered(echo):
     assert reading.null_probability > max(answer.probability for answer in reading.answers)
 
 
-def test_the_threshold_moves_the_decision_and_the_probabilities(echo):
-    strict = Reader(echo.model, echo.windower, echo.name, threshold=-10.0)
-    lenient = Reader(echo.model, echo.windower, echo.name, threshold=100.0)
-    assert not strict.read(LONG, "Meyerbeer").answered
-    reading = lenient.read(LONG, "zebra crossing")
+def test_the_calibration_moves_the_decision_and_the_probabilities(echo):
+    strict, lenient = Calibration(threshold=-10.0), Calibration(threshold=100.0)
+    assert not Reader(echo.model, echo.windower, echo.name, strict, strict).read(LONG, "Meyerbeer").answered
+    reading = Reader(echo.model, echo.windower, echo.name, lenient, lenient).read(LONG, "zebra crossing")
     assert reading.answered
     assert reading.null_probability < reading.best.probability
+
+
+def test_off_the_question_s_language_nothing_is_said_not_to_be_there(echo):
+    """Both calibrations say no; only where the languages agree is that the verdict."""
+    strict = Calibration(threshold=-10.0)
+    reader = Reader(echo.model, echo.windower, echo.name, strict, strict)
+    swedish, english = examples()["Svenska"].text, examples()["English"].text
+    assert reader.read(swedish, "When was the whole canal opened?").verdict == UNCERTAIN
+    assert reader.read(swedish, "När öppnades hela kanalen för trafik?").verdict == ABSENT
+    assert reader.read(english, "When was the first tower built there?").verdict == ABSENT
 
 
 def test_answers_never_overlap_and_probabilities_are_shares(tiny_qa):
@@ -85,7 +96,8 @@ def test_same_answers_as_the_predictor_of_score(tiny_qa, shared_data):
         expected = predicted[row["id"]]
         assert (reading.answers[0].start, reading.answers[0].end) == (expected.best.start, expected.best.end)
         assert reading.answers[0].score == pytest.approx(expected.best.score, abs=1e-4)
-        assert reading.answers[0].probability == pytest.approx(expected.best.probability, abs=1e-4)
+        same = sum(a.probability for a in expected.n_best if overlap(a, expected.best))
+        assert reading.answers[0].probability == pytest.approx(same, abs=1e-4)
         assert reading.null_probability == pytest.approx(expected.null_probability, abs=1e-4)
         assert {(a.start, a.end) for a in reading.answers} <= {(a.start, a.end) for a in expected.n_best}
 
@@ -155,15 +167,18 @@ def test_it_reads_on_the_accelerator_where_there_is_one(tiny_qa, monkeypatch):
     assert load_reader(str(tiny_qa)).model.device.type == "meta"
 
 
-def test_threshold_and_scores_come_from_beside_the_model(tiny_qa, tmp_path):
+def test_calibration_and_scores_come_from_beside_the_model(tiny_qa, tmp_path):
     import shutil
 
     folder = shutil.copytree(tiny_qa, tmp_path / "qa")
-    assert load_reader(str(folder)).threshold == 0.0
-    (folder / "no_answer.json").write_text('{"threshold": -1.5}')
+    plain = Calibration()
+    assert (load_reader(str(folder)).same, load_reader(str(folder)).other) == (plain, plain)
+    same, other = {"threshold": -1.5, "temperature": 2.0}, {"threshold": 3, "temperature": 4}
+    measured = {"same_language": same, "other_language": other}
+    (folder / "no_answer.json").write_text(json.dumps(measured))
     (folder / "scores.json").write_text('{"xquad": {"sv": {"exact_match": 50.0, "f1": 60.0}}}')
     reader = load_reader(str(folder))
-    assert reader.threshold == -1.5
+    assert (reader.same, reader.other) == (Calibration(-1.5, 2.0), Calibration(3.0, 4.0))
     assert reader.scores == {"sv": {"exact_match": 50.0, "f1": 60.0}}
 
 

@@ -1,0 +1,38 @@
+"""Is a question in its document's language? A guess by letters, which decides how sure the page may be of a "no".
+
+On 120 questions a language of XQuAD and 54 of the sample, 1 of 1,000 is taken for another language than its own
+document's, and 1 of 1,000 in another language for the document's (`benchmarks/no_answer.py` measures both again).
+"""
+
+import math
+from functools import cache
+from typing import Any
+
+# Letters of the document that are looked at, around its best place: a document may hold several languages.
+SURROUNDINGS = 1_000
+# Another language has to be e^1.5 times as likely as the document's own: names and numbers alone prove nothing.
+MARGIN = 1.5
+
+
+def differ(question: str, spoken: str) -> bool:
+    """Whether the question is in another language than `spoken`, the document's."""
+    likely = dict(_identifier().rank(question))
+    return math.log(max(likely.values())) - math.log(max(likely[spoken], 1e-30)) > MARGIN
+
+
+def language(text: str) -> str:
+    """The likeliest language of a text, as ISO 639 writes it; of a text without letters, any."""
+    return str(_identifier().classify(text)[0])
+
+
+def surroundings(text: str, start: int, end: int) -> str:
+    """The sentences around a place of a document."""
+    return text[max(0, start - SURROUNDINGS) : end + SURROUNDINGS]
+
+
+@cache
+def _identifier() -> Any:
+    """Loaded at the first question: it takes a second and 100 MB."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
