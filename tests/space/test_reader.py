@@ -85,11 +85,12 @@ def test_answers_never_overlap_and_probabilities_are_shares(tiny_qa):
 
 
 def test_same_answers_as_the_predictor_of_score(tiny_qa, shared_data):
+    from hub_datasets.concat import ConcatOptions
     from training.corpora.load import load_qa
 
     reader = load_reader(str(tiny_qa))
     file = str(shared_data / "xquad" / "xquad.de.json")
-    rows = load_qa("xquad", "validation", data_files=file, language="de", nr_concats=3).select(range(4))
+    rows = load_qa("xquad", "validation", data_files=file, language="de", options=ConcatOptions(3)).select(range(4))
     predicted = predict(reader.model, reader.windower, rows, progress=False)
     for row in rows:
         reading = reader.read(row["context"], row["question"], n_best=20)
