@@ -75,7 +75,7 @@ class Visitor:
         """What the page shows after a click on Ask, as markup: the answer's card and its place in the document."""
         session = uuid.uuid4().hex
         self.call("begin", session=session)
-        return " ".join(str(part) for part in self.call("show_answer", document, question, session=session))
+        return " ".join(str(part) for part in self.call("show_answer", document, question, "", session=session))
 
     def upload(self, name: str, content: bytes) -> Any:
         return self.http.post("/gradio_api/upload", files={"files": (name, content)})

@@ -1,7 +1,6 @@
 """Is a question in its document's language? A guess by letters, which decides how sure the page may be of a "no".
 
-On 120 questions a language of XQuAD and 54 of the sample, 1 of 1,000 is taken for another language than its own
-document's, and 1 of 1,000 in another language for the document's (`benchmarks/no_answer.py` measures both again).
+How often it is wrong, `benchmarks/no_answer.py` measures (docs/space.md has the figures).
 """
 
 import math
@@ -10,8 +9,8 @@ from typing import Any
 
 # Letters of the document that are looked at, around its best place: a document may hold several languages.
 SURROUNDINGS = 1_000
-# Another language has to be e^1.5 times as likely as the document's own: names and numbers alone prove nothing.
-MARGIN = 1.5
+# Another language has to be e^3 times as likely as the document's own: a name or a single word proves little.
+MARGIN = 3.0
 
 
 def differ(question: str, spoken: str) -> bool:

@@ -20,9 +20,9 @@ def test_a_question_is_told_from_one_in_another_language(name):
     assert language(text) == name
     assert sum(differ(question, name) for question in questions) <= len(questions) // 50
     for other in {"en", "sv", "de", "es", "fr"} - {name}:
-        assert sum(not differ(question, other) for question in questions) <= len(questions) // 25, other
+        assert sum(not differ(question, other) for question in questions) <= len(questions) // 15, other
 
 
-@pytest.mark.parametrize("question", ["Thomas Telford", "1832", "?"])
+@pytest.mark.parametrize("question", ["Thomas Telford", "1832", "?", "zebra"])
 def test_names_and_numbers_alone_are_in_any_language(question):
     assert not differ(question, "sv")

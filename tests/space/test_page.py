@@ -124,7 +124,7 @@ def test_the_next_best_answers_lead_to_their_places(visit):
 
 def test_what_is_not_in_the_document_is_not_answered(visit):
     tab = visit()
-    tab.ask("zebra", "A text about horses and donkeys.")
+    tab.ask("Where do the zebras sleep at night?", "A text about horses and donkeys, in English.")
     assert tab.text(".answer") == "Not answered here"
     assert tab.problems == []
 
