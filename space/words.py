@@ -37,7 +37,7 @@ def words(language: str = DEFAULT) -> Words:
 
 def chosen(accept_language: str | None) -> Words:
     """The first of a browser's languages (the header Accept-Language, RFC 9110) that the page speaks, else English."""
-    wanted = []
+    wanted: list[tuple[float, int, str]] = []
     for entry in (accept_language or "").split(",")[:20]:
         name, *parameters = (part.strip() for part in entry.split(";"))
         weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
