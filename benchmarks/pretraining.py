@@ -175,9 +175,10 @@ def corpus_child(args: argparse.Namespace) -> dict[str, Any]:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import LongformerConfig, LongformerForMaskedLM, PreTrainedTokenizerFast
 
-    from training.pretraining.masking import EpochSampler, Masker
+    from training.pretraining.masking import Masker
     from training.pretraining.packing import pack
     from training.pretraining.source import TextFile
+    from training.runs.order import EpochSampler
 
     paragraphs = args.text.read_text(encoding="utf-8").split("\n")
     specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]

@@ -45,8 +45,9 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     from training.finetuning.batches import TrainCollator
     from training.finetuning.card import write_card
     from training.finetuning.distillation import ShortReader
-    from training.finetuning.rows import load_rows, make_features
+    from training.finetuning.rows import load_rows
     from training.finetuning.trainer import QATrainer
+    from training.finetuning.windows import make_windows
     from training.qa.model import add_lora, check_max_length, load_qa_model, reads_at_most
     from training.qa.windows import Windower
     from training.runs.checkpoints import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
@@ -78,7 +79,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         tokenizer, max_length, arguments.doc_stride, arguments.max_question_length, arguments.do_lowercase
     )
     train_rows, eval_rows = load_rows(arguments, training_args)
-    features = make_features(arguments, training_args, windower, train_rows) if training_args.do_train else None
+    train_windows = make_windows(arguments, training_args, windower, train_rows) if training_args.do_train else None
     if training_args.do_train and arguments.freeze_word_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if training_args.do_train and arguments.lora_r:
@@ -94,7 +95,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         data_collator=TrainCollator(
             model.config, tokenizer.pad_token_id, reads_at_most(model), arguments.random_positions
         ),
-        train_dataset=features,
+        train_dataset=train_windows,
         eval_dataset=eval_rows,
         processing_class=tokenizer,
         callbacks=[MarkCheckpoints(this_run)],

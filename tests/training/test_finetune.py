@@ -163,6 +163,7 @@ def test_unanswerable_questions_get_a_tuned_threshold(material, tmp_path):
         ({**PLATEAU, "metric_for_best_model": "accuracy"}, "--metric_for_best_model 'accuracy'"),
         ({**PLATEAU, "metric_for_best_model": "f1"}, """--lr_scheduler_kwargs '{"mode": "max"}'"""),
         ({"do_train": True, "lora_alpha": 8}, "--lora_alpha 8 is of a new adapter: give --lora_r too"),
+        ({"do_train": True, "train_sampling_strategy": "batch_rebalance"}, "give group_by_length"),
         ({"do_train": True, "no_such_flag": 1}, "--no_such_flag"),
     ],
 )

@@ -15,7 +15,7 @@ from foundation.cli import UserError
 from tests.training import tiny
 from training.pretraining import loss as masked_loss
 from training.pretraining.loss import LongformerForMaskedLM, sum_cross_entropy
-from training.pretraining.masking import EpochSampler, Masker
+from training.pretraining.masking import Masker
 from training.pretraining.packing import pack
 from training.pretraining.scores import cut, score
 from training.pretraining.source import TextFile
@@ -195,16 +195,6 @@ def test_a_tokenizer_without_mask_and_a_bad_probability_are_refused(tokenizer):
         Masker(SimpleNamespace(mask_token_id=None, name_or_path="x"), 0)
     with pytest.raises(UserError, match=r"--mlm_probability 1.5"):
         Masker(tokenizer, 0, probability=1.5)
-
-
-def test_every_epoch_is_another_order_of_all_sequences_in_whole_updates():
-    sampler = EpochSampler(10, seed=3, multiple=4)
-    first = list(sampler)
-    assert len(sampler) == len(first) == 12 and {index for _, index in first} == set(range(10))
-    assert list(sampler) == first
-    sampler.set_epoch(1)
-    assert {epoch for epoch, _ in sampler} == {1} and [i for _, i in sampler] != [i for _, i in first]
-    assert len(list(EpochSampler(3, seed=0, multiple=8))) == 8
 
 
 def test_cutting_keeps_every_prediction_once(tokenizer):

@@ -104,11 +104,11 @@ def test_a_killed_packing_goes_on_where_it_was(file, tokenizer, tmp_path, monkey
     write = text_data._write_shard
     written = []
 
-    def failing(source, packer, folder, shard):
+    def failing(tools, shard):
         if shard == 2 and not written.count("again"):
             raise KeyboardInterrupt
         written.append(shard)
-        write(source, packer, folder, shard)
+        write(tools, shard)
 
     monkeypatch.setattr(text_data, "_write_shard", failing)
     with pytest.raises(KeyboardInterrupt):

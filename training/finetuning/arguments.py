@@ -141,6 +141,8 @@ class FinetuneArguments(ConcatArguments, SharedArguments):
                 f"--eval_language {self.eval_language!r} has no part in --held_out_articles, which are in the language "
                 "of the training: leave it out, or give --eval_dataset"
             )
+        if training_args.train_sampling_strategy == "batch_rebalance":
+            raise UserError("--train_sampling_strategy batch_rebalance is not made for windows: give group_by_length")
         if training_args.label_smoothing_factor:
             raise UserError("--label_smoothing_factor has no part in the loss over spans: leave it out")
         self._check_best(training_args)

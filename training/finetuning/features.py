@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from training.qa.windows import Document, Window, Windower, token_span
+from training.runs.randomness import Use, random_stream
 
 NO_ANSWER = 0  # the first token's position stands for "the answer is not in this window"
 
@@ -21,12 +20,12 @@ def train_features(
     follows from the seed and its number, which is `first` for the first one.
 
     Yields dicts: `input_ids`, `length`, `prefix_length`, `document_length`, `starts` and `ends` (token positions of
-    every gold span in the window, or [NO_ANSWER]), `place` (a number in [0, 1) for `TrainCollator`'s position offset),
-    `paragraph` (first and last token position of the answer's paragraph, see `mix_lengths`, or of the whole context of
-    a row without one; [NO_ANSWER, NO_ANSWER] where the window has it not, or not whole).
+    every gold span in the window, or [NO_ANSWER]), `paragraph` (first and last token position of the answer's
+    paragraph, see `mix_lengths`, or of the whole context of a row without one; [NO_ANSWER, NO_ANSWER] where the window
+    has it not, or not whole).
     """
     for number, row in enumerate(rows, first):
-        rng = np.random.default_rng([seed, number])
+        rng = random_stream(seed, Use.NEGATIVE, number)
         document = windower.document(row["context"])
         spans = gold_spans(document, row["answers"])
         paragraph = token_span(document, *row.get("paragraph", (0, len(row["context"])))) if spans else None
@@ -47,7 +46,6 @@ def train_features(
                 "document_length": window.document_length,
                 "starts": sorted({start for start, _ in gold_in_window}),
                 "ends": sorted({end for _, end in gold_in_window}),
-                "place": float(rng.random()),
                 "paragraph": (paragraph and _in_window(window, paragraph)) or (NO_ANSWER, NO_ANSWER),
             }
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from foundation.cli import UserError
+from training.runs.randomness import Use, random_stream
 
 SEPARATORS = ("", "\n", "\n\n")  # SQ3/XQ3 join with nothing; documents in the wild have line breaks
 
@@ -58,7 +59,7 @@ def mix_lengths(rows: Sequence[Mapping[str, Any]], mixture: Mixture) -> Iterator
     paragraphs, by_title = _paragraphs(rows)
     drawings = product(range(mixture.documents_per_question), rows)
     for number, (_, row) in enumerate(drawings):
-        rng = np.random.default_rng([mixture.seed, number])
+        rng = random_stream(mixture.seed, Use.DOCUMENT, number)
         answerable = rng.random() >= mixture.unanswerable_fraction
         count = 1
         if rng.random() < mixture.long_fraction:

@@ -1,28 +1,22 @@
-"""From flags to rows, and from rows to training windows."""
+"""From flags to rows: what is trained on, and what is evaluated on."""
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from foundation.cli import UserError
 from training.corpora.load import evenly, load_qa
 from training.corpora.options import concat_options
 from training.corpora.sources import canonical_name, reads_data_dir
-from training.qa.windows import Windower
-from training.runs.workers import worker_pool
+from training.runs.randomness import Use, random_stream
 
 from .arguments import FinetuneArguments
-from .features import train_features
-from .mixture import Mixture, mix_lengths
 
-logger = logging.getLogger(__name__)
-CHUNK = 256  # examples that a worker takes at a time
+if TYPE_CHECKING:
+    import datasets
 
 
 def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, Any]:
@@ -53,35 +47,11 @@ def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, An
         language = arguments.eval_language or arguments.language
         evaluation = load("validation", dataset, arguments.eval_data_files, language)
     if train is not None and arguments.max_train_samples is not None:
-        train = train.shuffle(seed=training_args.seed).select(range(min(arguments.max_train_samples, len(train))))
+        chosen = random_stream(training_args.seed, Use.SAMPLE).permutation(len(train))
+        train = train.select(chosen[: arguments.max_train_samples])
     if evaluation is not None and arguments.max_eval_samples is not None:
         evaluation = evenly(evaluation, arguments.max_eval_samples)
     return (train if training_args.do_train else None), evaluation
-
-
-def make_features(arguments: FinetuneArguments, training_args: Any, windower: Windower, rows: Any) -> Any:
-    """The training windows of `rows` as a data set, documents lengthened as the flags say."""
-    mixture = Mixture(
-        arguments.long_fraction,
-        arguments.max_paragraphs,
-        arguments.same_article,
-        arguments.unanswerable_fraction,
-        training_args.seed,
-        arguments.documents_per_question,
-    )
-    if not any(answers["text"] for answers in rows["answers"]):
-        raise UserError(f"--dataset {arguments.dataset!r} has no answer in its training rows: it cannot be trained on")
-
-    drawn = mix_lengths(list(rows), mixture) if mixture.changes_something() else iter(rows)
-    windows_of = partial(_windows, windower=windower, negatives=arguments.negatives, seed=training_args.seed)
-    total = -(-len(rows) * arguments.documents_per_question // CHUNK)
-    features = _joined(windows_of, _chunks(drawn), total, arguments.num_proc)
-    positives = sum(ends != [0] for ends in features["ends"])
-    logger.info(
-        "%d questions became %d training windows, %d with an answer; %.1f M tokens, longest %d",
-        len(rows), len(features), positives, sum(features["length"]) / 1e6, max(features["length"]),
-    )  # fmt: skip
-    return features
 
 
 def _load(
@@ -104,51 +74,31 @@ def _load(
     )
 
 
-def _split_articles(rows: Any, count: int) -> tuple[Any, Any]:
-    """(rows of all articles but the last `count`, rows of those)."""
-    titles = list(dict.fromkeys(rows["title"]))
-    if count >= len(titles):
-        raise UserError(f"--held_out_articles {count} leaves none of the {len(titles)} articles to train on")
-    last = set(titles[-count:])
-    held = [title in last for title in rows["title"]]
-    return rows.select(np.flatnonzero(~np.array(held))), rows.select(np.flatnonzero(held))
+def _split_articles(rows: "datasets.Dataset", count: int) -> tuple["datasets.Dataset", "datasets.Dataset"]:
+    """(rows of all articles but the last `count`, rows of those); an article goes with its translations."""
+    articles = _articles(rows["title"], rows["id"])
+    last = list(dict.fromkeys(articles))
+    if count >= len(last):
+        raise UserError(f"--held_out_articles {count} leaves none of the {len(last)} articles to train on")
+    held_out = np.isin(articles, last[-count:])
+    return rows.select(np.flatnonzero(~held_out)), rows.select(np.flatnonzero(held_out))
 
 
-def _chunks(rows: Iterator[Any]) -> Iterator[tuple[list[Any], int]]:
-    """CHUNK rows at a time, with the number of the first of them."""
-    first = 0
-    while chunk := list(islice(rows, CHUNK)):
-        yield chunk, first
-        first += len(chunk)
+def _articles(titles: Sequence[str], ids: Sequence[str]) -> list[int]:
+    """The number of each row's article: rows of one title, or of titles that share a question's id.
 
+    Parallel articles have other titles in other languages, and the same ids.
+    """
+    same: dict[str, str] = {}  # title to a title of the same article, or to itself
 
-def _joined(windows_of: Callable[..., Any], chunks: Iterator[Any], total: int, workers: int) -> Any:
-    """The windows of every chunk as one data set."""
-    from datasets import concatenate_datasets
+    def first(title: str) -> str:
+        while (other := same.setdefault(title, title)) != title:
+            title = other
+        return title
 
-    progress = partial(tqdm, total=total, desc="training windows", unit=f" x {CHUNK}", disable=None, leave=False)
-    if workers == 1:
-        parts = list(progress(map(windows_of, chunks)))
-    else:
-        with worker_pool(workers) as pool:
-            parts = list(progress(pool.map(windows_of, chunks)))
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        raise UserError("no training window could be made: no answer is covered by the tokenizer's tokens")
-    return concatenate_datasets(parts)
-
-
-def _windows(chunk: tuple[Sequence[Mapping[str, Any]], int], windower: Windower, negatives: int, seed: int) -> Any:
-    """The training windows of some rows, the first of which has the number that comes with them, as a data set."""
-    import datasets
-
-    integer, real = datasets.Value("int32"), datasets.Value("float32")
-    integers = datasets.Sequence(integer)
-    features = datasets.Features(
-        input_ids=integers, length=integer, prefix_length=integer, document_length=integer,
-        starts=integers, ends=integers, place=real, paragraph=integers,
-    )  # fmt: skip
-    rows, first = chunk
-    windows = list(train_features(rows, windower, negatives=negatives, seed=seed, first=first))
-    columns = {name: [window[name] for window in windows] for name in features}
-    return datasets.Dataset.from_dict(columns, features=features)
+    title_of_id: dict[str, str] = {}
+    for title, key in zip(titles, ids, strict=True):
+        other = first(title_of_id.setdefault(key, title))
+        same[first(title)] = other
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(first(title), len(numbers)) for title in titles]

@@ -1,52 +1,22 @@
 """transformers' Trainer with what extractive QA lacks there: span loss, length-mixed batches, evaluation by answers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch.utils.data import RandomSampler, Sampler
+from torch.utils.data import Sampler
 from transformers import Trainer
 
 from training.qa.answers import Answers
 from training.qa.predict import predict
 from training.qa.windows import Windower
 from training.runs.checkpoints import explain_full_disk
+from training.runs.order import EpochSampler, LengthMixedSampler
 from training.scoring.report import over_languages
 
 from .batches import span_loss
 from .distillation import ShortReader
 from .features import NO_ANSWER
-
-POOL = 50  # batches sorted together: the larger, the less padding and the less chance
-
-
-class LengthMixedSampler(Sampler[int]):
-    """Windows of about one length share a batch, and the batches come in random order.
-
-    Within pools of POOL random batches the windows are sorted by length and cut into batches, which are then shuffled.
-    So an optimiser step sees all lengths, which transformers' `group_by_length` (sorted within a pool) does not give.
-    `size` windows are drawn, a multiple of `batch_size`: all of them, and some once more.
-    """
-
-    def __init__(self, lengths: Sequence[int], size: int, batch_size: int, seed: int):
-        self.lengths, self.size, self.batch_size, self.seed = torch.tensor(lengths), size, batch_size, seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = torch.randperm(len(self.lengths), generator=generator)
-        order = order.repeat(-(-self.size // len(order)))[: self.size]
-        batches: list[torch.Tensor] = []
-        for pool in order.split(self.batch_size * POOL):
-            batches += pool[self.lengths[pool].argsort(stable=True)].split(self.batch_size)
-        for number in torch.randperm(len(batches), generator=generator).tolist():
-            yield from batches[number].tolist()
 
 
 class QATrainer(Trainer):
@@ -81,18 +51,15 @@ class QATrainer(Trainer):
         self.answers: dict[str, dict[str, Answers]] = {}  # language to row id to what was found
         self.texts: dict[str, dict[str, str]] = {}  # language to the key that was scored by to text
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
         """An epoch is whole updates, its last one filled with windows that come twice: however an update is split over
-        processes, it sees as many windows as any other, and accelerate has no batch of its own to fill."""
-        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
+        processes, it sees as many windows as any other."""
+        windows: Any = train_dataset if train_dataset is not None else self.train_dataset
+        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
         update = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        size = -(-len(rows) // update) * update
-        if self.args.train_sampling_strategy == "random":
-            return RandomSampler(rows, num_samples=size)
         if self.args.train_sampling_strategy == "group_by_length":
-            seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
-            return LengthMixedSampler(rows["length"], size, self.args.train_batch_size, seed)
-        return super()._get_train_sampler(train_dataset)
+            return LengthMixedSampler(windows["length"], seed, update, self.args.train_batch_size)
+        return EpochSampler(len(windows), seed, update, shuffled=self.args.train_sampling_strategy == "random")
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -5,7 +5,6 @@ the batch, the worker or the process. So two processes mask as one does, and a r
 """
 
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from foundation.cli import UserError
+from training.runs.randomness import Use, random_stream
 
 from .loss import IGNORED
 
@@ -31,7 +31,7 @@ class Masker:
 
     def mask(self, ids: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """(input_ids, labels), both int64 [length]; labels are -100 where nothing is to be predicted."""
-        rng = np.random.default_rng([self.seed, epoch, zlib.crc32(ids.tobytes())])
+        rng = random_stream(self.seed, Use.MASK, epoch, zlib.crc32(ids.tobytes()))
         chosen = (rng.random(len(ids)) < self.probability) & ~np.isin(ids, self.special_ids)
         dice, others = rng.random(len(ids)), rng.integers(self.vocab_size, size=len(ids))
         replaced = np.where(dice < 0.8, self.mask_id, np.where(dice < 0.9, others, ids))
@@ -43,24 +43,3 @@ class Masker:
         masked = [self.mask(example["input_ids"], example["epoch"]) for example in examples]
         input_ids, labels = (torch.from_numpy(np.stack(rows)) for rows in zip(*masked, strict=True))
         return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
-
-
-class EpochSampler(torch.utils.data.Sampler):
-    """(epoch, index) of all sequences in an order of `seed` and the epoch, repeated up to a multiple of one update.
-
-    So that every optimizer step sees as many sequences as any other, however they are split over processes.
-    """
-
-    def __init__(self, sequences: int, seed: int, multiple: int):
-        self.sequences, self.seed, self.multiple, self.epoch = sequences, seed, multiple, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self.sequences // self.multiple) * self.multiple
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.sequences)
-        for place in range(len(self)):
-            yield self.epoch, int(order[place % self.sequences])

@@ -6,13 +6,10 @@ killed run keeps the shards that are whole; processes that need the same pack ta
 first find it done. What is read stays small in memory: a few shards are mapped at a time, whatever the corpus.
 """
 
-import fcntl
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,11 +17,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from filelock import FileLock
 from tqdm import tqdm
 
 from foundation.cli import UserError
 from foundation.files import write_atomically
-from training.runs.workers import worker_pool
+from training.runs.cache import cache_folder, tokenizer_digest
+from training.runs.randomness import Use, random_stream
+from training.runs.workers import in_workers
 
 from .source import TextSource
 
@@ -149,8 +149,8 @@ class StreamedText(torch.utils.data.IterableDataset):
         first, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         epoch = 0
         while True:
-            rng = np.random.default_rng([self.seed, epoch, first])
-            shards = np.random.default_rng([self.seed, epoch]).permutation(self.source.shards)[first::workers]
+            shards = random_stream(self.seed, Use.SHARDS, epoch).permutation(self.source.shards)[first::workers]
+            rng = random_stream(self.seed, Use.BUFFER, epoch, first)
             texts = chain.from_iterable(self.source.read(int(shard)) for shard in shards)
             seen = 0
             for ids in _shuffled(self.packer.sequences(texts), rng):
@@ -191,17 +191,17 @@ def pack(
     """
     made_with = {
         "length": length,
-        "tokenizer": _tokenizer_digest(tokenizer),
+        "tokenizer": tokenizer_digest(tokenizer),
         "text": source.digest(),
         "count_bytes": count_bytes,
         "shards": source.shards,
     }
     if folder is None:
-        key = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:16]
-        folder = _cache_root() / f"{length}-{key}"
+        folder = cache_folder("packed_text", made_with)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    # One process at a time, on this machine or, on a shared disk, on any; a killed holder lets go.
+    with FileLock(folder / "lock"):
         manifest = _check_made_with(folder, made_with)
         if "rows" not in manifest:
             write_atomically(folder / MANIFEST, json.dumps(manifest))
@@ -217,18 +217,13 @@ def pack(
 
 def _write_missing_shards(source: TextSource, packer: Packer, folder: Path, num_proc: int) -> None:
     missing = [shard for shard in range(source.shards) if not _shard_path(folder, shard).exists()]
-    write = functools.partial(_write_shard, source, packer, folder)
-    progress = functools.partial(tqdm, total=len(missing), desc=f"packing to {packer.length}", unit="shard")
-    if num_proc == 1 or len(missing) == 1:
-        for _ in progress(map(write, missing)):
-            pass
-        return
-    with worker_pool(num_proc) as pool:
-        for _ in progress(pool.map(write, missing)):
-            pass
+    written = in_workers(_write_shard, (source, packer, folder), missing, min(num_proc, max(1, len(missing))))
+    for _ in tqdm(written, total=len(missing), desc=f"packing to {packer.length}", unit="shard"):
+        pass
 
 
-def _write_shard(source: TextSource, packer: Packer, folder: Path, shard: int) -> None:
+def _write_shard(tools: tuple[TextSource, Packer, Path], shard: int) -> None:
+    source, packer, folder = tools
     path = _shard_path(folder, shard)
     names = ["input_ids", "n_bytes"] if packer.count_bytes else ["input_ids"]
     schema = pa.schema([(name, pa.list_(pa.int32(), packer.length)) for name in names])
@@ -259,24 +254,3 @@ def _check_made_with(folder: Path, made_with: dict[str, Any]) -> dict[str, Any]:
             "or delete this one"
         )
     return manifest
-
-
-def _tokenizer_digest(tokenizer: Any) -> str:
-    if not tokenizer.is_fast:
-        return hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    state.update(truncation=None, padding=None)  # what an earlier call left behind, not the tokenizer
-    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-
-
-def _cache_root() -> Path:
-    home = os.environ.get("HF_HOME", os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"))
-    return Path(home).expanduser() / "packed_text"
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Held by one process at a time, on this machine or, on a shared disk, on any; a killed holder lets go."""
-    with open(folder / "lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

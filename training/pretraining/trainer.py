@@ -8,8 +8,8 @@ from torch import Tensor
 from transformers import Trainer
 
 from training.runs.checkpoints import explain_full_disk
+from training.runs.order import EpochSampler
 
-from .masking import EpochSampler
 from .scores import score
 
 PROJECTIONS = ("query", "key", "value")

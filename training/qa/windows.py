@@ -88,10 +88,14 @@ class Windower:
         self.document = lru_cache(maxsize=32)(self._document)
         self._before, self._between, self._after = self._template()
 
+    @property
+    def settings(self) -> tuple[int, int, int, bool]:
+        """All that it was made of but the tokenizer."""
+        return self.max_length, self.doc_stride, self.max_question_length, self.lowercase
+
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process goes what it was made of: its cache does not travel."""
-        made_of = self.tokenizer, self.max_length, self.doc_stride, self.max_question_length, self.lowercase
-        return type(self), made_of
+        return type(self), (self.tokenizer, *self.settings)
 
     def _template(self) -> tuple[list[int], list[int], list[int]]:
         """The special tokens before, between and after a pair, read off the tokenizer's own encoding of one."""

@@ -1,6 +1,7 @@
 """What every run has, whatever it trains.
 
 In the order to read them: `arguments` (the flags, and the thesis's names for them), `checkpoints` (which run one
-belongs to), `workers` (processes that tokenise), `origin` (where a model comes from), `pushing` (the output folder, in
-one commit).
+belongs to), `randomness` (one stream for each use), `order` (of the examples of an epoch), `workers` (processes that
+tokenise), `cache` (what is made once), `origin` (where a model comes from), `pushing` (the output folder, in one
+commit).
 """

@@ -2,16 +2,50 @@
 
 import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any, TypeVar
+
+AHEAD = 2  # items a worker that are on their way: the rest is not read yet
+
+Tools = TypeVar("Tools")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_tools: Any = None  # of a worker: what all its items need
 
 
-def worker_pool(num_proc: int) -> ProcessPoolExecutor:
-    """`num_proc` processes whose tokenizers keep to one thread each.
+def in_workers(
+    work: Callable[[Tools, Item], Result], tools: Tools, items: Iterable[Item], num_proc: int
+) -> Iterator[Result]:
+    """`work(tools, item)` of every item, in order, by `num_proc` processes whose tokenizers keep to one thread each.
 
-    Spawned, not forked: by now this process has the threads of torch and of the tokenizer.
+    `tools` (a tokenizer is 15 MB) go to each worker once. Items are taken as results are: of endless or large ones
+    only a few are held. With one process, or nothing to share, no worker is started.
     """
-    return ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn"), _one_thread)
+    if num_proc == 1:
+        yield from (work(tools, item) for item in items)
+        return
+    # Spawned, not forked: by now this process has the threads of torch and of the tokenizer.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_proc, spawn, _receive, (tools,)) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(_do, work, item))
+                if len(waiting) == AHEAD * num_proc:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # after a mistake in one item the others are not waited for
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _receive(tools: Any) -> None:
+    global _tools
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    _tools = tools
+
+
+def _do(work: Callable[[Any, Any], Any], item: Any) -> Any:
+    return work(_tools, item)

@@ -1,0 +1,28 @@
+"""One stream of random numbers for each use, so that no draw decides two things.
+
+Two uses that count alike (the mixture its questions, the windows theirs) and share a seed draw the same numbers: what
+made a document unanswerable would also choose its windows. So the use is a part of what a stream starts from, and this
+is the only place of training that makes one.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Use(IntEnum):
+    """What is drawn. A number is given once and for all: another one would give other numbers for the same seed."""
+
+    SAMPLE = 1  # which rows are trained on
+    DOCUMENT = 2  # the other paragraphs of a question's document, and whether it holds the answer
+    NEGATIVE = 3  # which windows without an answer are kept
+    POSITION = 4  # where a window's document stands in the position table
+    ORDER = 5  # in which order an epoch takes its examples
+    MASK = 6  # which tokens are predicted, and what stands in their place
+    SHARDS = 7  # in which order a pass over a stream of text reads it
+    BUFFER = 8  # how the sequences of such a pass are shuffled
+
+
+def random_stream(seed: int, use: Use, *numbers: int) -> np.random.Generator:
+    """The stream of one use and, within it, of `numbers`: of one use always as many (numpy fills up with zeros)."""
+    return np.random.default_rng([seed, use, *numbers])
