@@ -25,6 +25,13 @@ class CorpusError(ValueError):
     """A file that cannot be used as it is: one sentence with the file, the place and the mend."""
 
 
+class Evidence(NamedTuple):
+    """Where the sentences stand that an answer needs: their first characters, and those after their last ones."""
+
+    starts: list[int]
+    ends: list[int]
+
+
 class Question(NamedTuple):
     """One question and its gold answers; `answer_starts` count characters (Unicode code points) of the context."""
 
@@ -32,6 +39,7 @@ class Question(NamedTuple):
     question: str
     texts: list[str]
     answer_starts: list[int]
+    evidence: Evidence | None = None
 
 
 class Paragraph(NamedTuple):
@@ -52,6 +60,7 @@ class Row(NamedTuple):
     question: str
     texts: list[str]
     answer_starts: list[int]
+    evidence: Evidence | None = None
 
 
 @dataclass
@@ -118,8 +127,15 @@ def concatenate(paragraphs: Iterable[Paragraph], options: ConcatOptions) -> Iter
                 kept = paragraph.questions[:1] if options.questions == "first" else paragraph.questions
                 for question in kept:
                     starts = [start + offset for start in question.answer_starts]
-                    yield Row(question.id, paragraph.title, context, question.question, question.texts, starts)
+                    evidence = question.evidence and _moved(question.evidence, offset)
+                    yield Row(
+                        question.id, paragraph.title, context, question.question, question.texts, starts, evidence
+                    )
             offset += len(run[0].context) + len(options.separator)
+
+
+def _moved(evidence: Evidence, offset: int) -> Evidence:
+    return Evidence([start + offset for start in evidence.starts], [end + offset for end in evidence.ends])
 
 
 def _runs(paragraphs: Iterable[Paragraph], within_articles: bool) -> Iterator[list[Paragraph]]:

@@ -17,6 +17,7 @@ from typing import Any
 from foundation.cli import UserError, one_line
 
 from .concat import ConcatOptions, CorpusError
+from .generated import KINDS, check_parameters, load_generated, parameters
 
 BUILDERS = {"squad_long": "SquadLong", "xquad_long": "XquadLong"}
 # What a loading script imports of this package, and what is published beside it.
@@ -44,12 +45,14 @@ def load_dataset(
     revision: str | None = None,
     token: str | bool | None = None,
     num_proc: int | None = None,
+    **generated: Any,
 ) -> Any:
-    """SQ3 or XQ3, or any SQuAD-format files made long by the same rules.
+    """SQ3 or XQ3, any SQuAD-format files made long by the same rules, or a data set that code makes.
 
     Args:
-        path: "squad_long", "xquad_long", or the Hub id of a repository made by `python -m hub_datasets.publish`.
-        name: configuration; for xquad_long "all" (the default) or a language.
+        path: "squad_long", "xquad_long", the Hub id of a repository made by `python -m hub_datasets.publish`, or
+            "terms" or "babi_far".
+        name: configuration; for xquad_long "all" (the default) or a language; for terms and babi_far a language.
         split: one split instead of all of them.
         data_files: your own files (paths or URLs; one, several, or a mapping from split to them) instead of the
             official ones, in SQuAD's format or as rows (JSON, JSON lines, CSV, Parquet, gzip). A bare path is the split
@@ -60,15 +63,33 @@ def load_dataset(
         streaming: an IterableDataset that reads the files as it goes.
         revision, token: of the Hub repository.
         num_proc: processes that build the rows.
+        generated: what terms and babi_far take, and nothing but `split` of the above: see
+            `hub_datasets.generated.generate`. Without `split` they have the splits that a mapping `background` names,
+            otherwise validation alone.
 
     Returns:
         A DatasetDict, or a Dataset with `split` (their iterable kin with `streaming`), with the columns id, title,
-        context, question, answers {text, answer_start}, and for xquad_long language.
+        context, question, answers {text, answer_start}, for all but squad_long language, and for terms and babi_far
+        evidence {start, end}.
 
     Raises:
         UserError: one sentence on the argument or the file that must be mended. With `streaming`, what is wrong inside
             a file shows while rows are read, as the CorpusError that UserError otherwise carries.
     """
+    if path in KINDS:
+        others = {
+            "data_files": data_files, "nr_concats": nr_concats, "questions": questions,
+            "within_articles": within_articles, "separator": separator, "on_bad_span": on_bad_span,
+            "changes_dir": changes_dir, "columns": columns, "cache_dir": cache_dir, "streaming": streaming,
+            "revision": revision, "token": token, "num_proc": num_proc,
+        }  # fmt: skip
+        defaults = load_dataset.__kwdefaults__ or {}
+        check_parameters(path, {key: value for key, value in others.items() if value != defaults[key]} | generated)
+        return load_generated(path, name or "en", split, generated)
+    for key, value in generated.items():
+        if key not in {name for kind in KINDS for name in parameters(kind)}:
+            raise TypeError(f"load_dataset() got an unexpected keyword argument {key!r}")
+        raise UserError(f"{key} {value!r} is for {' and '.join(KINDS)}, not for {path}: leave it out")
     options = ConcatOptions(nr_concats, questions, within_articles, separator, on_bad_span, changes_dir, columns)
     try:
         options.check()
@@ -147,7 +168,8 @@ def _locate(path: str, revision: str | None, token: str | bool | None) -> tuple[
             raise UserError(f"revision {revision!r} is for Hub ids, and {path} comes with this package: leave it out")
         return path, str(Path(__file__).parent)
     if path.count("/") != 1 or Path(path).exists():
-        raise UserError(f"path {path!r} is neither {' nor '.join(BUILDERS)} nor a Hub id such as org/xquad_long")
+        known = " nor ".join([*BUILDERS, *KINDS])
+        raise UserError(f"path {path!r} is neither {known} nor a Hub id such as org/xquad_long")
     from huggingface_hub import HfApi
 
     info = HfApi(token=token).dataset_info(path, revision=revision)

@@ -27,6 +27,9 @@ FEATURES = {
     "answers": datasets.Sequence({"text": datasets.Value("string"), "answer_start": datasets.Value("int32")}),
 }
 
+# Rows that say where the evidence of their answer stands, of a generated data set or of a file.
+EVIDENCE = {"evidence": datasets.Sequence({"start": datasets.Value("int32"), "end": datasets.Value("int32")})}
+
 logger = datasets.logging.get_logger(__name__)
 
 # A table ends at whichever comes first, so that memory does not grow with the length of the contexts.
@@ -225,23 +228,23 @@ def _unseen_by_garbage_collection() -> Iterator[None]:
         gc.unfreeze()
 
 
-def tables(rows: Iterable[Row], language: str | None = None) -> Iterator[pa.Table]:
-    """Arrow tables with the columns of FEATURES, and `language` when one is given."""
+def tables(rows: Iterable[Row], language: str | None = None, evidence: bool = False) -> Iterator[pa.Table]:
+    """Arrow tables with the columns of FEATURES, `language` when one is given, and `evidence` when asked for it."""
     batch: list[Row] = []
     characters = 0
     for row in rows:
         batch.append(row)
         characters += len(row.context)
         if len(batch) == ROWS_A_TABLE or characters >= CHARACTERS_A_TABLE:
-            yield _table(batch, language)
+            yield _table(batch, language, evidence)
             batch, characters = [], 0
     if batch:
-        yield _table(batch, language)
+        yield _table(batch, language, evidence)
 
 
-def _table(rows: list[Row], language: str | None) -> pa.Table:
+def _table(rows: list[Row], language: str | None, evidence: bool) -> pa.Table:
     # Column by column: `datasets` encodes examples one by one several times slower.
-    ids, titles, contexts, questions, texts, starts = zip(*rows, strict=True)
+    ids, titles, contexts, questions, texts, starts, proofs = zip(*rows, strict=True)
     columns = {
         "id": pa.array(ids, pa.string()),
         "title": pa.array(titles, pa.string()),
@@ -253,4 +256,8 @@ def _table(rows: list[Row], language: str | None) -> pa.Table:
     }
     if language is not None:
         columns["language"] = pa.array([language] * len(rows), pa.string())
+    if evidence:
+        starts, ends = zip(*(proof or ([], []) for proof in proofs), strict=True)
+        lists = [pa.array(side, pa.list_(pa.int32())) for side in (starts, ends)]
+        columns["evidence"] = pa.StructArray.from_arrays(lists, ["start", "end"])
     return pa.table(columns)

@@ -167,7 +167,11 @@ def test_what_was_mended_is_said(load, tmp_path, caplog, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "keywords", "sentence"),
     [
-        (("squad",), {}, "path 'squad' is neither squad_long nor xquad_long nor a Hub id such as org/xquad_long"),
+        (
+            ("squad",),
+            {},
+            "path 'squad' is neither squad_long nor xquad_long nor terms nor babi_far nor a Hub id such as",
+        ),
         (("xquad_long", "xx"), {}, "name 'xx' is no configuration of xquad_long: choose one of all, ar, de, el,"),
         (("xquad_long",), {"revision": "v2"}, "revision 'v2' is for Hub ids, and xquad_long comes with this package"),
         (("xquad_long",), {"nr_concats": 0}, "nr_concats must be a whole number from 1 up, but got 0: try 3"),
