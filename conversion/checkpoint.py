@@ -4,6 +4,7 @@ safetensors files are read by their header (a little-endian u64 length, JSON, th
 single or sharded. PyTorch's .bin files go through `torch.load(weights_only=True)`, which runs no code of the file.
 """
 
+import io
 import json
 import math
 import os
@@ -13,9 +14,13 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from foundation.cli import UserError
+from foundation.cli import UserError, one_line
 from foundation.files import read_json
+
+if TYPE_CHECKING:
+    import torch
 
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 PIECE = 2**18  # bytes held at a time: they stay in the processor's cache; a multiple of every item size
@@ -94,7 +99,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
             raise UserError(f"{broken} (its header of {length} bytes does not fit into its {size} bytes)")
         try:
             header = json.loads(file.read(length))
-            entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+            # save_model of safetensors stores a shared tensor once, and notes its other names here.
+            aliases = dict(header.pop("__metadata__", {}))
+            entries = dict(header)
             spans = {
                 name: (8 + length + a, 8 + length + b) for name, e in entries.items() for a, b in [e["data_offsets"]]
             }
@@ -114,6 +121,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         tensors[name] = Tensor(dtype, shape, _file_reader(path, start))
         if tensors[name].nbytes != stop - start:
             raise UserError(f"{broken} (the shape {list(shape)} of {name!r} does not fit its {stop - start} bytes)")
+    for other, name in aliases.items():
+        if name in tensors:
+            tensors.setdefault(other, tensors[name])
     return tensors
 
 
@@ -137,7 +147,7 @@ def _read_pickled(path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise UserError(
             f"{str(path)!r} is truncated or holds more than tensors, and its code is not run: save the model as"
-            f" safetensors where you trust it ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+            f" safetensors where you trust it ({one_line(error) or type(error).__name__})"
         ) from error
     if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise UserError(f"{str(path)!r} is not a dictionary of tensors: save the model's state_dict() as safetensors")
@@ -149,16 +159,16 @@ def _read_pickled(path: Path) -> dict[str, Tensor]:
     return {name: from_torch(tensor) for name, tensor in loaded.items()}
 
 
-def from_torch(tensor) -> Tensor:
+def from_torch(tensor: "torch.Tensor") -> Tensor:
     """A `torch.Tensor` in memory (or mapped) as a `Tensor`."""
     import torch
 
     data = tensor.detach().contiguous()
-    flat = memoryview(data.reshape(-1).view(torch.uint8).numpy())
+    flat = data.reshape(-1).view(torch.uint8).numpy().data
     return Tensor(DTYPE_CODES[str(data.dtype)], tuple(data.shape), lambda start, stop: flat[start:stop])
 
 
-def to_torch(tensor: Tensor):
+def to_torch(tensor: Tensor) -> "torch.Tensor":
     """A `Tensor` read into memory as a `torch.Tensor` of its own type."""
     import torch
 
@@ -239,7 +249,7 @@ def write_safetensors(path: Path, outputs: Mapping[str, Output]) -> None:
                 raise RuntimeError(f"{name}: {written} bytes written, {outputs[name].nbytes} announced")
 
 
-def _write_all(file, piece: bytes | memoryview) -> None:
+def _write_all(file: io.FileIO, piece: bytes | memoryview) -> None:
     view = memoryview(piece)
     while view.nbytes:
         view = view[file.write(view) :]  # an unbuffered file may take a part

@@ -1,7 +1,6 @@
 """Checks that need no run: words, positions, global projections and the tokenizer of a converted checkpoint."""
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from foundation.cli import UserError
 
@@ -9,6 +8,11 @@ from .checkpoint import Tensor, to_torch
 from .plan import source_offset
 from .report import Check
 from .source import Source
+from .tokens import settle_padding
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 SCRIPTS = (
     "The quick brown fox, born in 1984, jumps over the lazy dog.",
@@ -33,27 +37,28 @@ def _find(tensors: dict[str, Tensor], ending: str) -> Tensor | None:
 def check_words(tensors: dict[str, dict[str, Tensor]]) -> Check:
     """Every row of the word table is the source's, to the bit: inputs of any length would meet few of them."""
     name = "word rows"
-    ours, theirs = (_find(tensors[side], "embeddings.word_embeddings.weight") for side in ("converted", "source"))
-    if ours is None or theirs is None:
+    source, converted = (_find(tensors[side], "embeddings.word_embeddings.weight") for side in ("source", "converted"))
+    if source is None or converted is None:
         return Check(name, False, "no word table")
-    if ours.shape != theirs.shape:
-        return Check(name, False, f"shape {list(ours.shape)}, {list(theirs.shape)} expected")
-    if not ours.equals(theirs):
-        table = to_torch(ours)
-        wrong = (table != to_torch(theirs).to(table.dtype)).any(dim=1).nonzero().flatten().tolist()
+    if converted.shape != source.shape:
+        return Check(name, False, f"shape {list(converted.shape)}, {list(source.shape)} expected")
+    if not converted.equals(source):
+        table = to_torch(converted)
+        wrong = (table != to_torch(source).to(table.dtype)).any(dim=1).nonzero().flatten().tolist()
         if wrong:
             return Check(name, False, f"{len(wrong)} rows differ, first row {wrong[0]}")
-    return Check(name, True, f"{ours.shape[0]:,} rows, each the source's")
+    return Check(name, True, f"{converted.shape[0]:,} rows, each the source's")
 
 
-def check_positions(tensors: dict[str, dict[str, Tensor]], source: Source, config: Any) -> Check:
+def check_positions(tensors: dict[str, dict[str, Tensor]], source: Source, config: "PreTrainedConfig") -> Check:
     """Row pad + 1 + i of the result is the source's row for token `source_positions` names, to the bit."""
     name = "position rows"
-    ours, theirs = (_find(tensors[side], "embeddings.position_embeddings.weight") for side in ("converted", "source"))
-    if ours is None or theirs is None:
+    ending = "embeddings.position_embeddings.weight"
+    short, long = (_find(tensors[side], ending) for side in ("source", "converted"))
+    if short is None or long is None:
         return Check(name, False, "no position table")
-    table = to_torch(ours)
-    original = to_torch(theirs)[source_offset(source.config) :].to(table.dtype)
+    table = to_torch(long)
+    original = to_torch(short)[source_offset(source.config) :].to(table.dtype)
     first = config.pad_token_id + 1
     rows = table[first:]
     expected = original[source_positions(len(rows), len(original), config)]
@@ -65,7 +70,7 @@ def check_positions(tensors: dict[str, dict[str, Tensor]], source: Source, confi
     return Check(name, True, f"{len(rows)} rows from row {first}, each one of the source's {len(original)}")
 
 
-def source_positions(count: int, source_length: int, config: Any) -> Any:
+def source_positions(count: int, source_length: int, config: "PreTrainedConfig") -> "torch.Tensor":
     """Whose position row each of the first `count` tokens has: its own, then again and again those from `tile_from`."""
     import torch
 
@@ -75,7 +80,7 @@ def source_positions(count: int, source_length: int, config: Any) -> Any:
     return torch.where(token < tile_from, token, tile_from + (token - tile_from) % (source_length - tile_from))
 
 
-def check_globals(tensors: dict[str, Tensor], config: Any, trained: bool) -> Check:
+def check_globals(tensors: dict[str, Tensor], config: "PreTrainedConfig", trained: bool) -> Check:
     """Every layer has global projections of its own; after a conversion they hold the local ones' values."""
     name = "global projections"
     for layer in range(config.num_hidden_layers):
@@ -91,23 +96,35 @@ def check_globals(tensors: dict[str, Tensor], config: Any, trained: bool) -> Che
     return Check(name, True, said)
 
 
-def check_tokenizer(source: Source, converted: Path, config: Any) -> Check:
-    from transformers import AutoTokenizer
-
+def check_tokenizer(
+    source: "PreTrainedTokenizerBase",
+    converted: "PreTrainedTokenizerBase",
+    source_config: "PreTrainedConfig",
+    config: "PreTrainedConfig",
+) -> Check:
+    """Same ids for texts of all scripts, alone and in pairs; the length, and padding that gets no position."""
     name = "tokenizer"
-    ours, theirs = AutoTokenizer.from_pretrained(converted, trust_remote_code=False), source.tokenizer()
     length = config.max_position_embeddings - config.pad_token_id - 1
     for text in SCRIPTS:
-        if ours(text)["input_ids"] != theirs(text)["input_ids"]:
+        if converted(text)["input_ids"] != source(text)["input_ids"]:
             return Check(name, False, f"other ids than the source's for {text!r}")
-    pairs = [tokenizer(SCRIPTS[0], SCRIPTS[1])["input_ids"] for tokenizer in (ours, theirs)]
+    pairs = [tokenizer(SCRIPTS[0], SCRIPTS[1])["input_ids"] for tokenizer in (source, converted)]
     if pairs[0] != pairs[1]:
         return Check(name, False, "other ids than the source's for a pair of texts")
-    if ours.model_max_length != length:
-        return Check(name, False, f"model_max_length is {ours.model_max_length}, the model reads {length}")
-    if ours.pad_token_id != config.pad_token_id:
-        return Check(name, False, f"pads with {ours.pad_token_id}, the config says {config.pad_token_id}")
-    backend = getattr(ours, "backend_tokenizer", None)
+    if converted.model_max_length != length:
+        return Check(name, False, f"model_max_length is {converted.model_max_length}, the model reads {length}")
+    pad = converted.pad_token_id
+    try:
+        settled = settle_padding(converted, source_config, "the converted model")[0], converted.pad_token_id
+    except UserError as error:
+        return Check(name, False, str(error))
+    if (config.pad_token_id, pad) != settled:
+        return Check(
+            name,
+            False,
+            f"pads with {pad} and the config with {config.pad_token_id}, {settled[1]} and {settled[0]} expected",
+        )
+    backend = getattr(converted, "backend_tokenizer", None)
     if backend is not None and backend.truncation is not None:
         return Check(name, False, f"tokenizer.json itself cuts texts: {backend.truncation}")
-    return Check(name, True, f"{type(ours).__name__}: equal ids for {len(SCRIPTS)} texts in 10 scripts")
+    return Check(name, True, f"{type(converted).__name__}: equal ids for {len(SCRIPTS)} texts in 10 scripts")

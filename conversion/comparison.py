@@ -4,31 +4,68 @@ import contextlib
 import gc
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .checkpoint import TORCH_NAMES, Tensor, read_checkpoint
-from .checks import source_positions
+from .checks import SCRIPTS, source_positions
 from .families import AUTO_CLASSES
 from .legacy import build_by_hand
 from .plan import source_offset
 from .report import Check, Report
 from .source import Source
 
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
 TOLERANCE = 1e-5  # of the largest value compared, or absolute where all are below 1
 SMALL_RUN = 64  # tokens; a masked-LM head gives a number for each word of the vocabulary, so it runs on these alone
 LONGEST_RUN = 1024  # tokens; native attention over a window that covers them takes memory with their square
 
+UNKNOWN = "ꙮ 𓀀𓁐 𐎠𐎡𐎢 \U000f0001"  # letters that few vocabularies hold
+
+Tokenizers = tuple["PreTrainedTokenizerBase", "PreTrainedTokenizerBase"]  # the source's, the converted model's
+
+
+@dataclass(frozen=True)
+class Run:
+    """Inputs of one comparison, int64 (batch, length): for the source, and for the converted model.
+
+    `window` is that of every layer during the run (two-sided), None for the model's own.
+    """
+
+    title: str
+    window: int | None
+    source: dict[str, "torch.Tensor"]
+    converted: dict[str, "torch.Tensor"]
+
 
 def compare_outputs(
-    report: Report, source: Source, converted: Path, config: Any, old_long: dict[str, Tensor] | None
+    report: Report,
+    source: Source,
+    converted: Path,
+    tokenizers: Tokenizers | None,
+    old_long: dict[str, Tensor] | None,
 ) -> None:
-    """Run both models on the same inputs, one after the other, so that only one is in memory."""
+    """Run both models on the same inputs, one after the other, so that only one is in memory.
+
+    Args:
+        report: gets a check for each run and kind of output.
+        tokenizers: the source's and the converted model's; None leaves out the runs on texts.
+        old_long: the source's tensors, where it is an old long checkpoint.
+    """
     import torch
     from tqdm import tqdm
+    from transformers import AutoConfig
 
+    config = AutoConfig.from_pretrained(converted)
     dtype = getattr(torch, TORCH_NAMES[next(iter(read_checkpoint(converted).values())).dtype])
-    runs = _plan_runs(source, config, old_long is not None, report.architecture == "LongformerForMaskedLM")
+    runs = plan_runs(source, config, old_long is not None, report.architecture == "LongformerForMaskedLM")
+    if tokenizers:
+        longest = min(source_length(source), LONGEST_RUN)
+        runs += text_runs(*tokenizers, longest, config.type_vocab_size > 1, old_long is not None)
     with torch.inference_mode(), _quiet(), tqdm(total=2 * len(runs), desc="proving", file=sys.stderr, delay=2) as bar:
         if old_long is None:
             model = _load_source(source, report.architecture, dtype)
@@ -36,7 +73,9 @@ def compare_outputs(
             model = build_by_hand(old_long, source.config, report.architecture, config.attention_window, dtype)
         expected = []
         for planned in runs:
-            expected.append(_outputs(model, planned["source"]))
+            if old_long is not None:
+                _set_window(model, planned.window or config.attention_window)
+            expected.append(_outputs(model, planned.source))
             bar.update()
         pooled = getattr(model, "pooler_is_trained", False)
         del model
@@ -49,8 +88,8 @@ def compare_outputs(
         if problem:
             return
         for planned, outputs in zip(runs, expected, strict=True):
-            _set_window(model, planned["window"] or config.attention_window)
-            report.checks += _compare(planned, outputs, _outputs(model, planned["converted"]))
+            _set_window(model, planned.window or config.attention_window)
+            report.checks += _compare(planned, outputs, _outputs(model, planned.converted))
             bar.update()
 
 
@@ -70,19 +109,30 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _plan_runs(source: Source, config: Any, old_long: bool, small_runs: bool) -> list[dict[str, Any]]:
-    """Inputs for both sides. Ids are random: what counts is what the layers make of any."""
+def source_length(source: Source) -> int:
+    """Tokens that the source reads."""
+    return source.config.max_position_embeddings - source_offset(source.config)
+
+
+def plan_runs(source: Source, config: "PreTrainedConfig", old_long: bool, small_runs: bool) -> list[Run]:
+    """Runs on random ids: what counts is what the layers make of any. None is longer than `LONGEST_RUN` tokens, but
+    for those of an old long checkpoint with a window as long."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
     words = torch.arange(config.vocab_size)
-    words = words[(words != config.pad_token_id) & (words != source.config.pad_token_id)]  # either may mean padding
-    first = config.pad_token_id + 1
-    length = config.max_position_embeddings - first
-    read_by_source = source.config.max_position_embeddings - source_offset(source.config)
-    side = min(min(config.attention_window) // 2, read_by_source)
+    words = words[(words != config.pad_token_id) & (words != source.config.pad_token_id)]  # texts have their own runs
+    first, first_of_source = config.pad_token_id + 1, source_offset(source.config)
+    length, read_by_source = config.max_position_embeddings - first, source_length(source)
+    covered = min(read_by_source, LONGEST_RUN)
+    side = min(min(config.attention_window) // 2, covered)
+    # The native code pads an input to a whole window, whatever its length.
+    own = None if max(config.attention_window) <= 2 * LONGEST_RUN else 2 * side
 
-    def planned(title: str, lengths: list[int], window: int | None, every: int, wrap: bool = False) -> dict[str, Any]:
+    def run(
+        title: str, lengths: list[int], window: int | None, every: int = 0, rows: tuple[Any, Any] | None = None
+    ) -> Run:
+        """`lengths` tokens a row, one in `every` global; `rows` gives positions by hand: the source's, the result's."""
         ids = torch.full((len(lengths), max(lengths)), config.pad_token_id)
         for row, count in enumerate(lengths):
             ids[row, :count] = words[torch.randint(0, len(words), (count,), generator=generator)]
@@ -92,33 +142,78 @@ def _plan_runs(source: Source, config: Any, old_long: bool, small_runs: bool) ->
         mask = torch.zeros_like(ids)
         if every:
             mask[:, ::every] = 1
-        theirs = dict(inputs)
-        if wrap:  # full attention over positions that repeat, as the tiled table has them
-            row = source_positions(ids.shape[1], read_by_source, config) + source_offset(source.config)
-            theirs["position_ids"] = row[None].expand(ids.shape)
-        ours = inputs | {"global_attention_mask": mask * inputs["attention_mask"]}
-        return {"title": title, "window": window, "source": ours if old_long else theirs, "converted": ours}
+        of_source, of_converted = dict(inputs), inputs | {"global_attention_mask": mask * inputs["attention_mask"]}
+        for inputs, table_rows in zip((of_source, of_converted), rows or (None, None), strict=True):
+            if table_rows is not None:
+                inputs["position_ids"] = table_rows[None].expand(ids.shape)
+        return Run(title, window, of_converted if old_long else of_source, of_converted)
 
     runs = []
     for longest in sorted({min(side, SMALL_RUN), side} if small_runs else {side}):
         lengths = sorted({min(5, longest), max(1, longest // 3), longest})
-        text = f"{lengths[0]} to {longest} tokens, padded"
-        runs += [planned(text, lengths, None, 0), planned(f"{text}, every 7th global", lengths[1:] or lengths, None, 7)]
+        text = f"{lengths[0]} to {longest} tokens, padded" + (f", window {own:,}" if own else "")
+        runs += [run(text, lengths, own), run(f"{text}, every 7th global", lengths[1:] or lengths, own, 7)]
     if old_long:
-        beyond = min(read_by_source, max(LONGEST_RUN, 2 * max(config.attention_window)))
-        return [*runs, planned(f"{beyond} tokens, every 97th global", [beyond], None, 97)]
-    runs.append(planned(f"{read_by_source} tokens, window widened", [read_by_source], 2 * read_by_source, 0))
+        beyond = min(read_by_source, LONGEST_RUN if own else max(LONGEST_RUN, 2 * max(config.attention_window)))
+        return [*runs, run(f"{beyond} tokens, every 97th global", [beyond], own, 97)]
+    runs.append(run(f"{covered} tokens, window widened", [covered], 2 * covered))
+    if covered < read_by_source:
+        last = torch.arange(read_by_source - covered, read_by_source)
+        title = f"{covered} tokens at the last of {read_by_source:,} positions, window widened"
+        runs.append(run(title, [covered], 2 * covered, rows=(last + first_of_source, last + first)))
     beyond = min(length, read_by_source * 5 // 4, LONGEST_RUN)
-    if beyond > read_by_source:
-        runs.append(planned(f"{beyond} tokens, positions wrapped", [beyond], 2 * beyond, 0, wrap=True))
+    if beyond > read_by_source:  # full attention over positions that repeat, as the tiled table has them
+        row = source_positions(beyond, read_by_source, config) + first_of_source
+        runs.append(run(f"{beyond} tokens, positions wrapped", [beyond], 2 * beyond, rows=(row, None)))
     return runs
 
 
-def _load_source(source: Source, architecture: str, dtype: Any) -> Any:
+def text_runs(
+    source: "PreTrainedTokenizerBase",
+    converted: "PreTrainedTokenizerBase",
+    longest: int,
+    types: bool,
+    old_long: bool,
+) -> list[Run]:
+    """Runs on texts of all scripts and their pairs, with unknown words and the mask, each model's as its own tokenizer
+    gives and pads them: ids that stand in no random input, and the positions that padding leaves to them.
+
+    Args:
+        longest: tokens of a text, at most.
+        types: whether the models tell two texts apart by token types.
+        old_long: whether the source is a Longformer too.
+    """
+    import torch
+
+    texts = [*SCRIPTS, f"{SCRIPTS[0]} {UNKNOWN} {SCRIPTS[1]}", f"{UNKNOWN} {source.mask_token or ''} {SCRIPTS[4]}"]
+    runs = []
+    for title, batch in (("texts", [texts]), ("pairs of texts", [texts[:4], texts[-4:]])):
+        sides = []
+        for tokenizer in (source, converted):
+            rows = tokenizer(*batch, truncation=True, max_length=longest, verbose=False)
+            if tokenizer.pad_token is None:  # the source's: masked, so that any id pads
+                tokenizer.pad_token = tokenizer.eos_token or tokenizer.sep_token or tokenizer.unk_token
+            padded = tokenizer.pad(rows, padding=True, verbose=False)
+            keys = ["input_ids", "attention_mask", *["token_type_ids"] * (types and "token_type_ids" in padded)]
+            sides.append({key: torch.tensor(padded[key]) for key in keys})
+        of_source, of_converted = sides
+        no_globals = {"global_attention_mask": torch.zeros_like(of_converted["input_ids"])}
+        width = of_converted["input_ids"].shape[1]
+        title = f"{title} of all scripts, {width} tokens, padded by the tokenizer"
+        inputs = of_source | no_globals if old_long else of_source
+        runs.append(Run(title, 2 * width, inputs, of_converted | no_globals))
+    return runs
+
+
+def _load_source(source: Source, architecture: str, dtype: "torch.dtype") -> Any:
     import transformers
 
     model, info = getattr(transformers, AUTO_CLASSES[architecture]).from_pretrained(
-        source.folder, config=source.config, dtype=dtype, output_loading_info=True, trust_remote_code=False
+        source.folder,
+        config=source.config,
+        dtype=dtype,
+        output_loading_info=True,
+        trust_remote_code=False,
     )
     # An untied head saved before transformers 5 has one bias, which 5 leaves at zero.
     lost = [name for name in info["missing_keys"] if name.endswith("decoder.bias")]
@@ -159,15 +254,15 @@ def _set_window(model: Any, window: int | list[int]) -> None:
         layer.attention.self.one_sided_attn_window_size = value // 2
 
 
-def _outputs(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+def _outputs(model: Any, inputs: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
     """Hidden states of all layers in one tensor (layers, batch, length, hidden), pooled output, and all logits."""
     import torch
 
     if type(model).__name__.endswith("MultipleChoice"):
         inputs = {key: value[:, None] for key, value in inputs.items()}
-    if type(model).__name__.endswith("MaskedLM") and inputs["input_ids"].shape[1] > SMALL_RUN:
+    if type(model).__name__.endswith("MaskedLM") and inputs["input_ids"].numel() > 3 * SMALL_RUN:
         model = model.base_model
-    outputs = model(**inputs, output_hidden_states=True)
+    outputs = model(**inputs, output_hidden_states=True, return_dict=True)
     found = {"hidden states": torch.stack(outputs.hidden_states).float()}
     for key, value in outputs.items():
         if key.endswith("logits"):
@@ -177,13 +272,15 @@ def _outputs(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _compare(planned: dict[str, Any], expected: dict[str, Any], found: dict[str, Any]) -> list[Check]:
-    real = planned["converted"]["attention_mask"].bool()
+def _compare(planned: Run, expected: dict[str, "torch.Tensor"], found: dict[str, "torch.Tensor"]) -> list[Check]:
+    real = planned.converted["attention_mask"].bool()
+    if not real.equal(planned.source["attention_mask"].bool()):
+        return [Check("hidden states", False, f"{planned.title}: padding stands elsewhere than in the source")]
     checks = []
     for key in sorted(expected.keys() & found.keys(), key=lambda key: key != "hidden states"):
         a, b = expected[key], found[key]
         if a.shape != b.shape:
-            checks.append(Check(key, False, f"{planned['title']}: shape {list(b.shape)}, {list(a.shape)} expected"))
+            checks.append(Check(key, False, f"{planned.title}: shape {list(b.shape)}, {list(a.shape)} expected"))
             continue
         if key == "hidden states":
             a, b = a[:, real], b[:, real]
@@ -191,5 +288,5 @@ def _compare(planned: dict[str, Any], expected: dict[str, Any], found: dict[str,
             a, b = a[real], b[real]
         difference = (a - b).abs().max().item()
         limit = TOLERANCE * max(1.0, a.abs().max().item())
-        checks.append(Check(key, difference <= limit, planned["title"], difference, limit))
+        checks.append(Check(key, difference <= limit, planned.title, difference, limit))
     return checks

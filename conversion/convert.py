@@ -8,11 +8,12 @@ the learned positions are tiled to the new length, and the global projections st
 result is `model_type: longformer`, which `AutoModel.from_pretrained` loads without remote code.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from foundation.cards import CARD
 from foundation.cli import UserError, command_parser, run
@@ -34,8 +35,12 @@ from .plan import (
     source_offset,
 )
 from .publish import check_model_id, publish
-from .source import card_facts, open_source, public_name
+from .source import card_facts, left_out, open_source, public_name
+from .tokens import settle_padding
 from .verify import verify as prove
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
@@ -82,6 +87,7 @@ def convert(
     tensors = source.tensors()
     mapping = map_names(tensors, source.config)
     tokenizer = source.tokenizer()
+    pad_token_id, padding = settle_padding(tokenizer, source.config, source.name)
     first = source_offset(source.config)
     source_length = tensors[mapping.names[position_table(mapping)]].shape[0] - first
     if source.config.max_position_embeddings != source_length + first:
@@ -92,14 +98,15 @@ def convert(
     check_max_pos(max_pos, windows, source_length)
     check_tile_from(tile_from, source_length)
 
-    outputs = plan_tensors(tensors, mapping, source.config, tokenizer.pad_token_id, max_pos, tile_from)
-    config = longformer_config(source.config, tokenizer, mapping, outputs, windows, max_pos, dtype)
+    outputs = plan_tensors(tensors, mapping, source.config, pad_token_id, max_pos, tile_from)
+    config = longformer_config(source.config, tokenizer, mapping, outputs, windows, max_pos, pad_token_id, dtype)
     if tile_from:
         config.tile_from = tile_from
     check_shapes(config, mapping.architecture, outputs)
     if dtype:
         outputs = {name: cast(output, DTYPES[dtype]) for name, output in outputs.items()}
     notes = mapping.notes + (describe(tensors, first) if mapping.has_global else [])
+    notes += [padding] * bool(padding) + left_out(source)
 
     with atomic_folder(target, overwrite) as folder:
         write_safetensors(folder / "model.safetensors", outputs)
@@ -132,7 +139,7 @@ def convert(
     return target
 
 
-def save_tokenizer(tokenizer: Any, folder: Path, max_pos: int) -> None:
+def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: Path, max_pos: int) -> None:
     """Save the source's tokenizer for the new length; its class is written down, so that AutoTokenizer finds it."""
     tokenizer.model_max_length = max_pos
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -142,8 +149,7 @@ def save_tokenizer(tokenizer: Any, folder: Path, max_pos: int) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def parse_arguments() -> Any:
-
+def parse_arguments() -> argparse.Namespace:
     parser = command_parser(
         description="Make an encoder (RoBERTa, XLM-R, CamemBERT, BERT) long, as a native Longformer checkpoint.",
         example="python -m conversion.convert --model_name_or_path embedded --output_dir long-4096",

@@ -13,6 +13,7 @@ from typing import Any
 
 from foundation.cli import UserError
 
+from .checkpoint import Tensor
 from .legacy import is_old_long
 
 Names = dict[str, tuple[str, ...]]
@@ -159,6 +160,27 @@ FAMILIES = {
 }
 
 
+# Names of one tensor, where the config ties input and output embeddings: a file may hold either alone.
+TIED = (
+    (WORDS, DECODER_WEIGHT),
+    (WORDS, "cls.predictions.decoder.weight"),
+    ("lm_head.bias", DECODER_BIAS),
+    ("cls.predictions.bias", "cls.predictions.decoder.bias"),
+)
+
+
+def restore_ties(tensors: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
+    """`tensors` with the names of TIED that a saver of shared tensors left out."""
+    prefix = FAMILIES[config.model_type].prefix
+    stem = prefix if any(name.startswith(prefix) for name in tensors) else ""
+    tensors = dict(tensors)
+    for own, output in TIED if config.tie_word_embeddings else ():
+        name = stem + own if own == WORDS else own
+        if name not in tensors and output in tensors:
+            tensors[name] = tensors[output]
+    return tensors
+
+
 @dataclass(frozen=True)
 class Mapping:
     """The plan of one conversion: Longformer's tensor name -> the name in the source file."""
@@ -180,7 +202,7 @@ def map_names(names: Collection[str], config: Any) -> Mapping:
     twice = sorted(set(names) - set(given.values()))
     if twice:
         raise UserError(
-            f"the source names a tensor twice, with and without {family.prefix!r}: {_few(twice)}; save it anew"
+            f"the source names a tensor twice, with and without {family.prefix!r}: {few(twice)}; save it anew"
         )
     has_global = is_old_long(names)
     if has_global and not family.positions_after_padding:
@@ -195,7 +217,7 @@ def map_names(names: Collection[str], config: Any) -> Mapping:
     _refuse_unknown(given, table | needless, config.model_type)
     missing = sorted(name for name in encoder if name not in given)
     if missing:
-        raise UserError(f"the source lacks tensors of a {config.model_type} encoder: {_few(missing)}")
+        raise UserError(f"the source lacks tensors of a {config.model_type} encoder: {few(missing)}")
     dropped = sorted(name for name in given if not table.get(name) and name not in BUFFERS)
     if dropped:
         why = "Longformer has no place for them"
@@ -254,9 +276,10 @@ def _refuse_unknown(given: dict[str, str], known: Names, model_type: str) -> Non
     if unknown:
         raise UserError(
             f"the source holds tensors that are not in the table of {model_type!r}"
-            f" (conversion/families.py): {_few(unknown)}; check that config.json belongs to this file"
+            f" (conversion/families.py): {few(unknown)}; check that config.json belongs to this file"
         )
 
 
-def _few(names: list[str]) -> str:
+def few(names: list[str]) -> str:
+    """Names in a sentence: twelve at most."""
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

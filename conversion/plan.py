@@ -1,13 +1,17 @@
 """What a conversion will write: names, shapes, position rows and config, all settled before a byte is written."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from foundation.cli import UserError
 
 from .checkpoint import TORCH_NAMES, Output, Tensor
 from .families import DECODER_BIAS, DECODER_WEIGHT, FAMILIES, POSITIONS, WORDS, Mapping
 from .legacy import reserved_rows_are_finite
+from .tokens import document_token_type
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 LONGEST = 65_536
 
@@ -33,12 +37,12 @@ KEPT_FIELDS = (
 )
 
 
-def source_offset(config: Any) -> int:
+def source_offset(config: "PreTrainedConfig") -> int:
     """Row of the source's position table that its first token reads."""
     return config.pad_token_id + 1 if FAMILIES[config.model_type].positions_after_padding else 0
 
 
-def check_windows(attention_window: int | Sequence[int] | None, config: Any) -> list[int]:
+def check_windows(attention_window: int | Sequence[int] | None, config: "PreTrainedConfig") -> list[int]:
     """One even window a layer, each a divisor of the largest (LongformerModel pads to that one alone)."""
     layers = config.num_hidden_layers
     given = getattr(config, "attention_window", None) or 512 if attention_window is None else attention_window
@@ -82,7 +86,12 @@ def check_tile_from(tile_from: int, source_length: int) -> None:
 
 
 def plan_tensors(
-    tensors: dict[str, Tensor], mapping: Mapping, config: Any, pad_token_id: int, max_pos: int, tile_from: int = 0
+    tensors: dict[str, Tensor],
+    mapping: Mapping,
+    config: "PreTrainedConfig",
+    pad_token_id: int,
+    max_pos: int,
+    tile_from: int = 0,
 ) -> dict[str, Output]:
     """Every tensor of the result: a copy of one in the source, but for the positions, which are tiled."""
     outputs = {}
@@ -104,7 +113,9 @@ def plan_tensors(
     return outputs
 
 
-def _untie(outputs: dict[str, Output], tensors: dict[str, Tensor], mapping: Mapping, config: Any) -> None:
+def _untie(
+    outputs: dict[str, Output], tensors: dict[str, Tensor], mapping: Mapping, config: "PreTrainedConfig"
+) -> None:
     """Keep an output embedding that is not the input embedding, with its bias; leave out one that is.
 
     transformers 5 adds `lm_head.decoder.bias`, and reads `lm_head.bias` only where the two are tied: both are written.
@@ -151,29 +162,32 @@ def tile_positions(
 
 
 def longformer_config(
-    source: Any,
-    tokenizer: Any,
+    source: "PreTrainedConfig",
+    tokenizer: "PreTrainedTokenizerBase",
     mapping: Mapping,
     outputs: dict[str, Output],
     windows: list[int],
     max_pos: int,
+    pad_token_id: int,
     dtype: str | None,
-) -> Any:
+) -> "PreTrainedConfig":
     """A LongformerConfig that says what the source's does; token ids are the tokenizer's, where the two differ."""
     from transformers import LongformerConfig
 
     fields = {name: getattr(source, name) for name in KEPT_FIELDS}
     if DECODER_WEIGHT in outputs:
         fields["tie_word_embeddings"] = False
+    if mapping.architecture == "LongformerForQuestionAnswering":
+        fields["document_token_type"] = document_token_type(source)
     for name in ("bos_token_id", "eos_token_id"):
         own = getattr(tokenizer, name)
         fields[name] = fields[name] if own is None else own
     return LongformerConfig(
         **fields,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=pad_token_id,
         sep_token_id=tokenizer.sep_token_id,
         attention_window=windows,
-        max_position_embeddings=max_pos + tokenizer.pad_token_id + 1,
+        max_position_embeddings=max_pos + pad_token_id + 1,
         architectures=[mapping.architecture],
         dtype=dtype or TORCH_NAMES[outputs[position_table(mapping)].dtype],
     )
@@ -184,7 +198,7 @@ def position_table(mapping: Mapping) -> str:
     return next(name for name in mapping.names if name.endswith(POSITIONS))
 
 
-def check_shapes(config: Any, architecture: str, outputs: dict[str, Output]) -> None:
+def check_shapes(config: "PreTrainedConfig", architecture: str, outputs: dict[str, Output]) -> None:
     """Compare names and shapes with the class that will load them, which is laid out without memory."""
     import torch
     import transformers

@@ -1,8 +1,10 @@
 """Where a conversion starts: a local folder or a Hub id, its config, its tokenizer, its facts for the card."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation.cards import CARD, read_origin
 from foundation.cli import UserError, one_line
@@ -10,7 +12,12 @@ from foundation.files import read_json
 
 from .checkpoint import PICKLED, SAFETENSORS, Tensor, read_checkpoint
 from .embedded import LONG_NAME, NAME, embedded_checkpoint
-from .families import FAMILIES
+from .families import FAMILIES, few, restore_ties
+from .plan import KEPT_FIELDS
+from .tokens import check_vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -20,29 +27,36 @@ class Source:
     name: str  # as the user wrote it
     folder: Path
     revision: str | None  # the commit, when it came from the Hub
-    config: Any  # transformers' config of the source
+    config: "PreTrainedConfig"
+    files: tuple[str, ...]  # all that it consists of, on the Hub too: paths in its folder
 
     def tensors(self) -> dict[str, Tensor]:
-        return read_checkpoint(self.folder)
+        """Name -> tensor; a tensor with two names (a tied output embedding) has both, whichever the file gives it."""
+        return restore_ties(read_checkpoint(self.folder), self.config)
 
-    def tokenizer(self) -> Any:
-        """The source's own tokenizer; its pad id decides where positions start."""
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
+        """The source's own tokenizer.
+
+        Raises:
+            UserError: its files are absent or cannot be read, or it gives ids that the model has no embedding for.
+        """
         from transformers import AutoTokenizer
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
         except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
-            raise UserError(
-                f"no tokenizer could be loaded from {self.name!r} ({one_line(error)}): put the tokenizer's files"
-                " beside config.json"
-            ) from error
+            models = sorted(path.name for path in self.folder.glob("*.model"))
+            if models and not (find_spec("sentencepiece") and find_spec("google.protobuf")):
+                advice = f"{models[0]} is read by sentencepiece: run `pip install sentencepiece protobuf`"
+            else:
+                advice = "put the tokenizer's files beside config.json"
+            raise UserError(f"no tokenizer could be loaded from {self.name!r} ({one_line(error)}): {advice}") from error
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)) + 4:
             # Without files some classes come up with nothing but special tokens, and without a word.
             raise UserError(
                 f"the tokenizer of {self.name!r} has no vocabulary: put the tokenizer's files beside config.json"
             )
-        if tokenizer.pad_token_id is None:
-            raise UserError(f"the tokenizer of {self.name!r} has no padding token: set pad_token and save it again")
+        check_vocabulary(tokenizer, self.config.vocab_size, self.name)
         return tokenizer
 
 
@@ -55,20 +69,33 @@ def open_source(model_name_or_path: str, revision: str | None = None) -> Source:
     if model_name_or_path == LONG_NAME:
         raise UserError(f"--model_name_or_path {LONG_NAME!r} is a Longformer already: use it as it is")
     path = embedded_checkpoint() if model_name_or_path == NAME else Path(model_name_or_path).expanduser()
-    commit = None
+    commit, files = None, None
     if not path.is_dir():
         if path.exists() or model_name_or_path.startswith(("/", ".", "~")):
             raise UserError(f"--model_name_or_path {model_name_or_path!r} is not a folder: check the path")
         path = download(model_name_or_path, revision)
-        commit = path.name
+        commit, files = path.name, _files_on_hub(model_name_or_path, path.name)
     elif revision:
         raise UserError(f"--revision {revision!r} is for Hub ids, and {model_name_or_path!r} is local: leave it out")
     if not (path / "config.json").is_file():
         raise UserError(f"--model_name_or_path {model_name_or_path!r} holds no config.json: give a checkpoint's folder")
-    return Source(model_name_or_path, path, commit, _config(path, model_name_or_path))
+    if files is None:
+        files = [file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file()]
+    return Source(model_name_or_path, path, commit, _config(path, model_name_or_path), tuple(files))
 
 
-def _config(folder: Path, name: str) -> Any:
+def _files_on_hub(repo_id: str, commit: str) -> list[str] | None:
+    """All files of a commit, or None off line."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+
+    try:
+        return sorted(HfApi().list_repo_files(repo_id, revision=commit))
+    except (OfflineModeIsEnabled, HfHubHTTPError, HTTPError):
+        return None
+
+
+def _config(folder: Path, name: str) -> "PreTrainedConfig":
     raw = read_json(folder / "config.json", "--model_name_or_path", dict)
     model_type = raw.get("model_type")
     if model_type == "longformer":
@@ -87,14 +114,26 @@ def _config(folder: Path, name: str) -> Any:
         raise UserError(
             f"--model_name_or_path {name!r} is a decoder (is_decoder, add_cross_attention): give an encoder"
         )
+    if raw.get("quantization_config"):
+        raise UserError(
+            f"--model_name_or_path {name!r} is quantised (quantization_config in its config.json): convert the"
+            " checkpoint that it was made from"
+        )
 
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, return_dict=True, output_attentions=False, trust_remote_code=False)
     except (ValueError, TypeError, StrictDataclassError) as error:
         raise UserError(f"config.json of {name!r} cannot be read ({one_line(error)}): mend it") from error
+    config._attn_implementation = "sdpa"  # what config.json asks for may be absent here
+    if config.pad_token_id is None and FAMILIES[model_type].positions_after_padding:
+        raise UserError(
+            f"config.json of {name!r} says pad_token_id: null, and a {model_type} counts its positions from there:"
+            " write the id of its padding token (1 in RoBERTa's kin)"
+        )
+    return config
 
 
 # What a tokenizer or a card may consist of; the weights are fetched by name, since a repository holds several forms.
@@ -140,6 +179,55 @@ def download(repo_id: str, revision: str | None = None) -> Path:
             break
     snapshot_download(repo_id, revision=commit, allow_patterns=list(SMALL_FILES))
     return folder
+
+
+# What a conversion reads, and other forms of the same weights.
+READ = (*SMALL_FILES, "config.json", "model*.safetensors*", "pytorch_model*.bin*", "tf_model*.h5",
+        "flax_model*.msgpack", "rust_model.ot", "onnx/*", "openvino/*", "coreml/*")  # fmt: skip
+
+# Entries of a config.json that the result has in another form, or that say nothing of what the model computes.
+READ_SETTINGS = (
+    *KEPT_FIELDS,
+    *("model_type", "architectures", "max_position_embeddings", "position_embedding_type", "attention_window"),
+    *("pad_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "unk_token_id", "document_token_type"),
+    *(
+        "dtype",
+        "torch_dtype",
+        "return_dict",
+        "attn_implementation",
+        "output_attentions",
+        "use_cache",
+        "gradient_checkpointing",
+    ),
+    *(
+        "output_hidden_states",
+        "transformers_version",
+        "directionality",
+        "output_past",
+        "is_decoder",
+        "add_cross_attention",
+    ),
+)
+
+
+def left_out(source: Source) -> list[str]:
+    """Sentences on the source's files and settings that its long form does not have."""
+    sentences = []
+    visible = [name for name in source.files if not any(part.startswith(".") for part in name.split("/"))]
+    files = [name for name in visible if not any(fnmatch(name, pattern) for pattern in READ)]
+    if files:
+        shown = dict.fromkeys(name.split("/")[0] + "/" if "/" in name else name for name in files)
+        sentences.append(f"files of the source that are not carried over: {few(list(shown))}")
+    raw = read_json(source.folder / "config.json", "--model_name_or_path", dict)
+    usual = type(source.config)().to_dict()
+    settings = [
+        name
+        for name, value in raw.items()
+        if value and not name.startswith(("_", "pooler_")) and name not in READ_SETTINGS and value != usual.get(name)
+    ]
+    if settings:
+        sentences.append(f"settings of its config.json that Longformer has no place for: {few(settings)}")
+    return sentences
 
 
 def public_name(source: Source) -> str:

@@ -4,12 +4,13 @@
 
 The source runs its own full attention. The converted model runs transformers' native Longformer, in which a token sees
 `attention_window / 2` tokens to either side: on inputs that fit one side the two must agree as they stand, with and
-without global tokens; on longer ones they must agree once the window is widened to cover the input. Beyond the length
-that the source reads, its positions are given by hand, wrapped round as the conversion tiles them.
+without global tokens; on longer ones they must agree once the window is widened to cover the input. The inputs are
+random ids, and texts of all scripts as each model's own tokenizer gives them. Beyond the length that the source reads,
+its positions are given by hand, wrapped round as the conversion tiles them.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from foundation.cli import UserError, command_parser, run
 from foundation.files import read_json
@@ -21,6 +22,9 @@ from .families import AUTO_CLASSES
 from .legacy import is_old_long
 from .report import Report, VerificationError
 from .source import Source, download, open_source
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 def verify(
@@ -37,6 +41,8 @@ def verify(
         VerificationError: on any difference; it has the report.
         UserError: one of the two cannot be read, or is not what it should be.
     """
+    from transformers import AutoTokenizer
+
     source = source if isinstance(source, Source) else open_source(str(source), revision)
     converted = _local(str(converted))
     config = _longformer_config(converted)
@@ -50,8 +56,15 @@ def verify(
     report.checks.append(check_words(tensors))
     report.checks.append(check_positions(tensors, source, config))
     report.checks.append(check_globals(tensors["converted"], config, trained=old_long))
-    report.checks.append(check_tokenizer(source, converted, config))
-    compare_outputs(report, source, converted, config, tensors["source"] if old_long else None)
+    tokenizers = source.tokenizer(), AutoTokenizer.from_pretrained(converted, trust_remote_code=False)
+    report.checks.append(check_tokenizer(*tokenizers, source.config, config))
+    compare_outputs(
+        report,
+        source,
+        converted,
+        tokenizers if report.checks[-1].passed else None,
+        tensors["source"] if old_long else None,
+    )
     if not report.passed:
         raise VerificationError(report)
     return report
@@ -64,7 +77,7 @@ def _local(converted: str) -> Path:
     return download(converted)
 
 
-def _longformer_config(folder: Path) -> Any:
+def _longformer_config(folder: Path) -> "PreTrainedConfig":
     from transformers import LongformerConfig
 
     if not (folder / "config.json").is_file():

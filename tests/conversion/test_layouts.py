@@ -13,7 +13,7 @@ from conversion.report import VerificationError
 from conversion.verify import verify
 from foundation.cli import UserError
 
-from .checkpoints import PREFIXES, edit_config, load_tensors, make_checkpoint, make_tokenizer, save_tensors
+from .checkpoints import PREFIXES, TEXTS, edit_config, load_tensors, make_checkpoint, make_tokenizer, save_tensors
 from .test_convert import batch, difference
 
 SMALL = {"max_pos": 256, "attention_window": 128}
@@ -243,3 +243,79 @@ def test_same_source_same_bytes(tmp_path):
     first, second = (convert(str(source), tmp_path / name / "long", **SMALL) for name in ("a", "b"))
     for file in first.iterdir():
         assert file.read_bytes() == (second / file.name).read_bytes(), file.name
+
+
+@pytest.mark.parametrize("alone", ["saved by safetensors", "head's name", "encoder's name"])
+@pytest.mark.parametrize("model_type", ["roberta", "bert"])
+def test_shared_tensors_under_one_name(tmp_path, model_type, alone):
+    """As `safetensors.torch.save_model` and accelerate's `save_model` store a tied masked-LM head."""
+    from safetensors.torch import save_model
+
+    source = make_checkpoint(tmp_path / "source", model_type, "ForMaskedLM", positions=128)
+    whole = convert(str(source), tmp_path / "a", **SMALL)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(source)
+    decoder = "cls.predictions.decoder" if model_type == "bert" else "lm_head.decoder"
+    words = f"{PREFIXES[model_type]}embeddings.word_embeddings.weight"
+    if alone == "saved by safetensors":
+        save_model(model, source / "model.safetensors")
+    else:
+        tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        lost = (
+            (words, decoder.replace("decoder", "bias"))
+            if alone == "head's name"
+            else (f"{decoder}.weight", f"{decoder}.bias")
+        )
+        save_tensors(source, {name: tensor for name, tensor in tensors.items() if name not in lost})
+    again = convert(str(source), tmp_path / "b", **SMALL)
+    assert (whole / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"return_dict": False, "_attn_implementation": "flash_attention_2"},
+        {"output_attentions": True, "output_hidden_states": True},
+    ],
+)
+def test_settings_of_the_config_that_change_nothing_here(tmp_path, fields):
+    """A tuple in place of named outputs, an attention that this machine may lack, outputs that nobody asked for."""
+    source = make_checkpoint(tmp_path / "source", "bert", "ForQuestionAnswering", positions=128)
+    edit_config(source, **fields)
+    config = json.loads((convert(str(source), tmp_path / "long", **SMALL) / "config.json").read_text())
+    assert not fields.keys() & {name for name, value in config.items() if value not in (False, None)}
+
+
+def test_a_tokenizer_of_sentencepiece_alone(tmp_path):
+    """As XLM-R's and CamemBERT's repositories have it: no tokenizer.json."""
+    import sentencepiece
+
+    source = make_checkpoint(tmp_path / "source", "xlm-roberta", positions=128)
+    (source / "tokenizer.json").unlink()
+    (tmp_path / "text").write_text("\n".join(TEXTS * 4))
+    sentencepiece.SentencePieceTrainer.train(
+        input=tmp_path / "text", model_prefix=tmp_path / "spm", vocab_size=260, character_coverage=1.0,
+        hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    (tmp_path / "spm.model").rename(source / "sentencepiece.bpe.model")
+    long = convert(str(source), tmp_path / "long", **SMALL)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(source / "sentencepiece.bpe.model"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(long)
+    for text in TEXTS:  # fairseq's ids: one more than sentencepiece's, with <s> before and </s> after
+        assert tokenizer(text)["input_ids"] == [0, *(i + 1 if i else 3 for i in pieces.encode(text)), 2]
+
+
+def test_what_is_not_carried_over_is_named(tmp_path, capsys):
+    source = make_checkpoint(tmp_path / "source", "xlm-roberta", positions=128, classifier_dropout=0.3)
+    edit_config(source, sentence_transformers={"activation_fn": "torch.nn.Sigmoid"})
+    (source / "1_Adapter").mkdir()
+    (source / "1_Adapter" / "weights.pt").write_bytes(b"x")
+    (source / "no_answer.json").write_text("{}")
+    (source / "README.md").write_text("a card")
+    (source / "tf_model.h5").write_bytes(b"the same weights")
+    long = convert(str(source), tmp_path / "long", **SMALL)
+    said = capsys.readouterr().err
+    assert "files of the source that are not carried over: 1_Adapter/, no_answer.json\n" in said
+    assert "that Longformer has no place for: classifier_dropout, sentence_transformers\n" in said
+    assert len(json.loads((long / "conversion_report.json").read_text())["notes"]) == 2
+    convert(str(make_checkpoint(tmp_path / "plain", "bert", positions=128)), tmp_path / "plain-long", **SMALL)
+    assert "note" not in capsys.readouterr().err

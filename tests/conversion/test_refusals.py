@@ -108,6 +108,24 @@ def test_positions_that_longformer_lacks(refused, source):
     assert "position_embedding_type 'relative_key'" in refused(source)
 
 
+def test_quantised_weights(refused, source):
+    edit_config(source, quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True})
+    assert "is quantised (quantization_config in its config.json)" in refused(source)
+
+
+def test_a_tokenizer_whose_library_is_absent(refused, source, monkeypatch):
+    from conversion import source as module
+
+    (source / "tokenizer.json").unlink()
+    (source / "sentencepiece.bpe.model").write_bytes(b"x")
+    edit_tokenizer = json.loads((source / "tokenizer_config.json").read_text())
+    edit_tokenizer["tokenizer_class"] = "XLMRobertaTokenizer"
+    (source / "tokenizer_config.json").write_text(json.dumps(edit_tokenizer))
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    said = refused(source, "--max_pos", "256", "--attention_window", "64")
+    assert "sentencepiece.bpe.model is read by sentencepiece: run `pip install sentencepiece protobuf`" in said
+
+
 def test_decoder(refused, source):
     edit_config(source, is_decoder=True)
     assert "is a decoder" in refused(source)

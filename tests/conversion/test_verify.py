@@ -64,6 +64,28 @@ def test_an_honest_conversion_passes(pair):
     assert "wrapped" in report.table()
 
 
+def test_the_proof_of_a_long_source_takes_no_more_than_a_short_ones(tmp_path):
+    """8,192 positions and windows as wide: what a run takes grows with their square."""
+    from conversion.comparison import LONGEST_RUN, plan_runs
+    from conversion.source import open_source
+
+    source = make_checkpoint(tmp_path / "source", "xlm-roberta", positions=8192, num_hidden_layers=1)
+    config = transformers.LongformerConfig(
+        vocab_size=300, max_position_embeddings=8194, pad_token_id=1, attention_window=[8192]
+    )
+    runs = plan_runs(open_source(str(source)), config, False, False)
+    assert max(run.converted["input_ids"].shape[1] for run in runs) == LONGEST_RUN
+    assert all(run.window and run.window <= 2 * LONGEST_RUN for run in runs)
+    titles = [run.title for run in runs]
+    assert "5 to 1024 tokens, padded, window 2,048" in titles
+    assert "1024 tokens at the last of 8,192 positions, window widened" in titles
+    long = convert(str(source), tmp_path / "long", max_pos=8192, attention_window=512)
+    tensors = load_tensors(long)
+    tensors["embeddings.position_embeddings.weight"][-1].neg_()
+    save_tensors(long, tensors)
+    assert failed(source, long) == {"position rows", "hidden states", "pooler_output"}
+
+
 def test_an_unchanged_copy_passes(broken):
     assert verify(*broken()).passed
 

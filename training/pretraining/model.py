@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from conversion.attention import use_fast_attention
 from conversion.named import resolve
+from conversion.tokens import check_vocabulary
 from foundation.cli import UserError, one_line
 
 from .arguments import PretrainArguments
@@ -36,11 +37,7 @@ def load_tokenizer(arguments: PretrainArguments) -> Any:
                 f"--max_pos {arguments.max_pos} is longer than the {positions} positions of "
                 f"{arguments.model_name_or_path!r}: give at most {positions}, or convert the model to more"
             )
-    if len(tokenizer) > config.vocab_size:
-        raise UserError(
-            f"the tokenizer of {arguments.model_name_or_path!r} has {len(tokenizer)} tokens and its model only "
-            f"{config.vocab_size} embeddings: they do not belong together"
-        )
+    check_vocabulary(tokenizer, config.vocab_size, arguments.model_name_or_path)
     return tokenizer
 
 

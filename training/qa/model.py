@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from conversion.attention import use_fast_attention
 from conversion.named import resolve
+from conversion.tokens import check_vocabulary
 from foundation.cli import UserError
 from training.runs.origin import beside_model
 
@@ -68,6 +69,7 @@ def load_qa_model(
         raise UserError(
             f"--model_name_or_path {model_name_or_path!r} cannot be loaded: {_first_line(error)}"
         ) from error
+    check_vocabulary(tokenizer, config.vocab_size, model_name_or_path)
     missing = sorted(info["missing_keys"])
     lost = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
     if lost:

@@ -18,12 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from conversion.tokens import document_token_type
 from foundation.cli import UserError
-
-# Families that are fine-tuned to tell the question from the document by token types. The rows of the type table do not
-# say it: a RoBERTa has two by default, and a Longformer made of a BERT has its two, which no question was told by.
-TYPED = ("bert", "albert", "electra", "roformer", "ernie", "big_bird", "convbert", "megatron-bert", "mobilebert",
-         "nystromformer", "rembert", "squeezebert")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -159,7 +155,7 @@ def collate(windows: Sequence[Window], model_config: Any, pad_token_id: int) -> 
     lengths = torch.tensor([len(window) for window in windows])[:, None]
     prefixes = torch.tensor([window.prefix_length for window in windows])[:, None]
     batch = {"input_ids": input_ids, "attention_mask": (positions < lengths).long()}
-    if model_config.model_type in TYPED and model_config.type_vocab_size > 1:
+    if document_token_type(model_config):
         batch["token_type_ids"] = ((positions >= prefixes) & (positions < lengths)).long()
     if model_config.model_type == "longformer":
         batch["global_attention_mask"] = (positions < prefixes).long()
