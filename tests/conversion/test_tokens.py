@@ -11,6 +11,7 @@ from conversion.report import VerificationError
 from conversion.tokens import document_token_type
 from conversion.verify import verify
 from foundation.cli import UserError
+from training.qa.model import load_qa_model
 from training.qa.windows import Windower, collate
 
 from .checkpoints import TEXTS, edit_config, load_tensors, make_checkpoint, make_tokenizer, save_tensors
@@ -176,3 +177,25 @@ def test_what_a_model_was_fine_tuned_with_decides(tmp_path):
     assert document_token_type(transformers.AutoConfig.from_pretrained(long)) == 0
     encoder = convert(str(make_checkpoint(tmp_path / "bert", "bert", positions=128)), tmp_path / "encoder", **SMALL)
     assert document_token_type(transformers.AutoConfig.from_pretrained(encoder)) == 0  # no head was told by types
+
+
+def test_a_model_that_is_fine_tuned_here_records_its_token_types(tmp_path):
+    """A BERT learns with types, its long form without; both say so, and the next conversion or reader follows."""
+    bert = make_checkpoint(tmp_path / "bert", "bert", positions=128)
+    encoder = convert(str(bert), tmp_path / "encoder", verify=False, **SMALL)
+    for folder, types in ((bert, 1), (encoder, 0)):
+        model, tokenizer = load_qa_model(str(folder), fresh_head=True)
+        model.save_pretrained(tmp_path / f"qa-{types}")
+        tokenizer.save_pretrained(tmp_path / f"qa-{types}")
+        assert json.loads((tmp_path / f"qa-{types}" / "config.json").read_text())["document_token_type"] == types
+    long = convert(str(tmp_path / "qa-1"), tmp_path / "long", verify=False, **SMALL)
+    assert document_token_type(transformers.AutoConfig.from_pretrained(long)) == 1
+
+
+def test_a_vocabulary_larger_than_its_model_is_refused_by_the_reader_too(tmp_path):
+    source = make_checkpoint(tmp_path / "source", "bert", "ForQuestionAnswering", positions=128)
+    tokenizer = make_tokenizer("bert")
+    tokenizer.add_tokens(["extra"])
+    tokenizer.save_pretrained(source)
+    with pytest.raises(UserError, match=r"has 301 tokens and its model only 300 embeddings \('extra' has none\)"):
+        load_qa_model(str(source))

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from conversion.attention import use_fast_attention
 from conversion.named import resolve
-from conversion.tokens import check_vocabulary
+from conversion.tokens import check_vocabulary, document_token_type
 from foundation.cli import UserError
 from training.runs.origin import beside_model
 
@@ -53,7 +53,8 @@ def load_qa_model(
         model_name_or_path, revision = base
     source = resolve(model_name_or_path)
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(source, revision=revision, return_dict=True, trust_remote_code=False)
+        config.document_token_type = document_token_type(config)  # what is saved later says how its head was trained
         if dropout is not None:
             config.update({name: dropout for name in _DROPOUTS if hasattr(config, name)})
         model, info = AutoModelForQuestionAnswering.from_pretrained(

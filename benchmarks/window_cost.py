@@ -1,0 +1,129 @@
+"""What the attention window costs a converted QA model inside its source's own length.
+
+    python -m benchmarks.window_cost --model_name_or_path qa-512 --data_dir ../shared/data/xquad
+
+With the usual window of 512 a token of the long model sees 256 tokens to each side, so inputs of more than half a
+window are not read as the source reads them. A QA model that reads 512 tokens is converted with each window and answers
+what the source answers: XQuAD's questions about one paragraph, where both together have `--shortest` to 512 tokens.
+Counted are the answers that stay the same, and both scores. A window of twice the source's length loses nothing; its
+price is the time of a forward pass at 4,096 tokens: the windows take turns, and the median of the ratios counts.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import processor
+from foundation.cli import UserError, command_parser, run
+from foundation.files import write_atomically
+
+LONG = 4096
+
+
+def rows_by_length(data_dir: str, languages: list[str], tokenizer: Any, shortest: int, longest: int) -> dict[str, Any]:
+    """Language -> the rows of XQuAD, one paragraph each, that have `shortest` to `longest` tokens with the question."""
+    from hub_datasets.concat import ConcatOptions
+    from training.corpora.load import load_qa
+
+    found = {}
+    for language in languages:
+        rows = load_qa("xquad", "validation", data_dir=data_dir, language=language, options=ConcatOptions(nr_concats=1))
+        lengths = [len(ids) for ids in tokenizer(rows["question"], rows["context"], verbose=False)["input_ids"]]
+        found[language] = rows.select([i for i, length in enumerate(lengths) if shortest <= length <= longest])
+    return found
+
+
+def answers(model: Any, tokenizer: Any, rows: Any, longest: int) -> dict[str, str]:
+    """Question id -> the model's answer; every row fits one input."""
+    from training.qa.predict import predict
+    from training.qa.windows import Windower
+
+    windower = Windower(tokenizer, longest, doc_stride=0, max_question_length=longest // 2)
+    return {key: answer.text() for key, answer in predict(model, windower, rows).items()}
+
+
+def seconds(model: Any, tokenizer: Any) -> float:
+    """One forward pass of `LONG` tokens, 16 of them global."""
+    import torch
+
+    ids = torch.arange(LONG)[None] % 1000 + 10
+    mask = torch.zeros_like(ids)
+    mask[:, :16] = 1
+    with torch.inference_mode():
+        start = time.perf_counter()
+        model(input_ids=ids, attention_mask=torch.ones_like(ids), global_attention_mask=mask)
+        return time.perf_counter() - start
+
+
+def measure(arguments: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
+    """A row for the source and one for each window."""
+    from conversion.convert import convert
+    from training.qa.model import load_qa_model, reads_at_most
+    from training.scoring.metrics import score
+
+    source, tokenizer = load_qa_model(arguments.model_name_or_path)
+    longest = reads_at_most(source)
+    languages = rows_by_length(
+        arguments.data_dir, arguments.languages.split(","), tokenizer, arguments.shortest, longest
+    )
+    if not any(map(len, languages.values())):
+        raise UserError(f"--shortest {arguments.shortest} leaves no question of at most {longest} tokens: give less")
+    models = {}
+    for window in arguments.windows:
+        folder = convert(
+            arguments.model_name_or_path, work / str(window), attention_window=window, max_pos=LONG, verify=False
+        )
+        models[window] = load_qa_model(str(folder))[0]
+    found = {}
+    for name, model in {"source": source, **models}.items():
+        print(f"reading: {name}", file=sys.stderr)
+        found[name] = {code: answers(model, tokenizer, rows, longest) for code, rows in languages.items()}
+    times: dict[Any, list[float]] = {window: [] for window in models}
+    for _ in range(arguments.repeats):
+        for window, model in models.items():
+            times[window].append(seconds(model, tokenizer))
+    first = times[arguments.windows[0]]
+    table = []
+    for name, by_language in found.items():
+        pairs = [(text, found["source"][code][key]) for code, all_ in by_language.items() for key, text in all_.items()]
+        scores = [score("squad", rows, by_language[code]) for code, rows in languages.items() if len(rows)]
+        total = sum(one["total"] for one in scores)
+        row = {"model": str(name), "questions": total, "same": sum(a == b for a, b in pairs)}
+        row |= {key: sum(one[key] * one["total"] for one in scores) / total for key in ("exact_match", "f1")}
+        if name in times:
+            row["times_first"] = statistics.median(a / b for a, b in zip(times[name], first, strict=True))
+        table.append(row)
+    return table
+
+
+def main() -> None:
+    parser = command_parser(
+        description="What the attention window costs a converted QA model inside its source's own length.",
+        example="python -m benchmarks.window_cost --model_name_or_path qa-512 --data_dir ../shared/data/xquad",
+    )
+    parser.add_argument("--model_name_or_path", required=True, help="a QA model of 512 tokens that can be converted")
+    parser.add_argument("--data_dir", required=True, help="folder of XQuAD's official files")
+    parser.add_argument("--languages", default="en,de,es,ru,ar,hi,zh,vi", help="of XQuAD, with commas")
+    parser.add_argument("--windows", type=int, nargs="+", default=[512, 1024], help="attention windows to convert with")
+    parser.add_argument("--shortest", type=int, default=257, help="tokens of question and paragraph, at least")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of the forward pass")
+    parser.add_argument("--output", default="docs/window_cost.json", help="where the figures go")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        table = measure(arguments, Path(work))
+    report = {"machine": processor(), "arguments": vars(arguments), "rows": table}
+    write_atomically(arguments.output, json.dumps(report, indent=2) + "\n")
+    print("| window | same answers | exact match | F1 | time at 4,096 tokens |\n|---|---|---|---|---|")
+    for row in table:
+        price = f"{row['times_first']:.2f}" if "times_first" in row else ""
+        same = f"{row['same']:,} of {row['questions']:,}"
+        print(f"| {row['model']} | {same} | {row['exact_match']:.1f} | {row['f1']:.1f} | {price} |")
+
+
+if __name__ == "__main__":
+    run(main)
