@@ -4,5 +4,5 @@ In the order to read them: `checkpoint` (tensors on disk), `source` (what is con
 `tokens` (padding, vocabulary, token types), `plan` (what becomes of each tensor and of the config), `legacy` (long
 models of the thesis's kind), `convert` (the command). The proof: `report`, `checks`, `comparison`, `verify` (the
 command). For the Hub: `card`, `publish` (the command). The model that needs no Hub: `embedded` (the command), `named`.
-The fast attention: the room `attention`, and `export_onnx` (the command) with `onnx_attention`.
+The fast attention: the room `attention`, and `export_onnx` (the command).
 """

@@ -1,14 +1,18 @@
-"""Export a Longformer encoder or QA model to ONNX, and check it against PyTorch under onnxruntime.
+"""Export a Longformer to ONNX, encoder or head, and check it against PyTorch under onnxruntime.
 
     python -m conversion.export_onnx long-4096 --output long-4096-onnx
+    python -m conversion.export_onnx long-4096 --output long-4096-int8 --precision int8
 
-Batch and length are dynamic, and any length up to the model's is taken (the graph pads to half a window by itself).
-Inputs are int64 (batch, length): `input_ids`, `attention_mask`, `global_attention_mask`, and `token_type_ids` where the
-model knows more than one type. Outputs are `last_hidden_state`, or `start_logits` and `end_logits`.
+The graph is that of the fast attention. Batch and length are dynamic: any length up to the model's is taken. Inputs are
+int64 (batch, length): `input_ids`, `attention_mask`, `global_attention_mask`, and `token_type_ids` where the model
+knows more than one type. An `attention_mask` of 2 means a global token, as in PyTorch. Outputs are named as in PyTorch:
+`OUTPUTS` lists them by head.
 """
 
 import json
+import logging
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,9 +26,20 @@ from foundation.files import atomic_folder, check_apart, check_output_dir
 from .named import resolve
 
 TOLERANCE = 1e-4
+# Of the smaller graphs, in shares of the largest output: they only have to stay near, since what they change in answers
+# is another question (benchmarks/onnx_answers.py).
+NEAR = {"float16": 0.02, "int8": 0.5}
+LARGEST_OUTPUT = 2**30  # bytes: longer inputs are checked only where asked for
 LENGTHS = (512, 1024, 4096)
 OPSET = 18
 COLUMNS = ("length", "global tokens", "difference", "onnxruntime s", "PyTorch native s", "PyTorch fast s")
+OUTPUTS = {
+    "LongformerModel": ("last_hidden_state",),
+    "LongformerForQuestionAnswering": ("start_logits", "end_logits"),
+    "LongformerForSequenceClassification": ("logits",),
+    "LongformerForTokenClassification": ("logits",),
+    "LongformerForMaskedLM": ("logits",),
+}
 
 
 def export_onnx(
@@ -32,22 +47,25 @@ def export_onnx(
     output: str | Path,
     *,
     lengths: Sequence[int] | None = None,
+    precision: str = "float32",
     overwrite: bool = False,
     repeats: int = 1,
 ) -> list[dict[str, float]]:
     """Write `output`/model.onnx with tokenizer, config and onnx_report.json; whole, checked, or not at all.
 
     Args:
-        model_name_or_path: a Longformer (folder or Hub id) with a question-answering head, or whose encoder is taken.
-        lengths: token counts to check, with and without global tokens; by default 512, 1,024 and 4,096, as far as the
-            model reads them.
+        model_name_or_path: a Longformer (folder or Hub id) with a head of `OUTPUTS`, or whose encoder is taken.
+        lengths: token counts to check, with and without global tokens; by default those of 512, 1,024 and 4,096 that
+            the model reads and whose outputs stay below 1 GB.
+        precision: "float32"; "float16", half the size, for GPUs; "int8", a quarter, for CPUs (weights by tensor,
+            activations as they come).
         repeats: runs whose median is the time in the report.
 
     Returns:
         The report's rows, one a length and mask: the `COLUMNS`.
 
     Raises:
-        UserError: not a Longformer, or onnxruntime and PyTorch differ by more than 1e-4.
+        UserError: not a Longformer, or onnxruntime and PyTorch differ by more than 1e-4 (float32) or `NEAR`.
     """
     import torch
     from transformers import AutoTokenizer
@@ -60,49 +78,29 @@ def export_onnx(
     target = check_output_dir(output, overwrite, "--output", "--overwrite_output_dir")
     name = resolve(model_name_or_path)
     check_apart(target, name, "--output")
-    model, exportable, outputs = _load(name, model_name_or_path)
+    model, outputs = _load(name, model_name_or_path)
     longest = model.config.max_position_embeddings - model.config.pad_token_id - 1
-    lengths = lengths or [length for length in LENGTHS if length <= longest] or [longest]
+    lengths = lengths or _lengths(model.config, outputs, longest)
     if not all(1 <= length <= longest for length in lengths):
         raise UserError(f"--lengths {' '.join(map(str, lengths))}: the model reads 1 to {longest} tokens, give such")
     with atomic_folder(target, overwrite, "--output") as folder:
-        side = max(model.config.attention_window) // 2
-        example = make_inputs(model.config, 3 * max(side, 8) + 5, every=7, batch=2)
-        dynamic = {key: {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC} for key in example}
         print("exporting …", file=sys.stderr)
-        program = torch.onnx.export(
-            exportable,
-            tuple(example.values()),
-            dynamo=True,
-            dynamic_shapes=dynamic,
-            input_names=list(example),
-            output_names=outputs,
-            opset_version=OPSET,
-            verbose=False,
-        )
-        assert program is not None
-        size = sum(parameter.nbytes for parameter in model.parameters())
-        program.save(folder / "model.onnx", external_data=size > 1_500_000_000)  # one protobuf holds 2 GB
-        del program
-        rows = compare(folder / "model.onnx", model, outputs, lengths, repeats)
-        for row in rows:
-            if not row["difference"] <= TOLERANCE:  # NaN is not, either
-                raise UserError(
-                    f"the graph differs from PyTorch by {row['difference']:.1e} at {row['length']:.0f} tokens, "
-                    f"more than {TOLERANCE}: not written"
-                )
+        _write_graph(model.half() if precision == "float16" else model, outputs, folder / "model.onnx")
+        model.float()
+        if precision == "int8":
+            _quantise(folder / "model.onnx")
+        rows = compare(folder / "model.onnx", model, outputs, lengths, repeats, NEAR.get(precision))
         model.config.save_pretrained(folder)
         AutoTokenizer.from_pretrained(name, trust_remote_code=False).save_pretrained(folder)
-        report = {"opset": OPSET, "outputs": outputs, "threads": torch.get_num_threads(), "rows": rows}
+        report = {"opset": OPSET, "precision": precision, "outputs": outputs}
+        report |= {"threads": torch.get_num_threads(), "rows": rows}
         (folder / "onnx_report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return rows
 
 
-def _load(name: str, given: str) -> tuple[Any, Any, list[str]]:
-    """The native model, the module to export, and the names of its outputs."""
+def _load(name: str, given: str) -> tuple[Any, tuple[str, ...]]:
+    """The model in float32, and the names of its outputs."""
     import transformers
-
-    from .onnx_attention import ExportableEncoder, ExportableReader
 
     try:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
@@ -112,14 +110,70 @@ def _load(name: str, given: str) -> tuple[Any, Any, list[str]]:
         ) from error
     if config.model_type != "longformer":
         raise UserError(f"MODEL {given!r} is a {config.model_type}, not a longformer: convert it first")
-    architecture = (config.architectures or [""])[0]
-    if architecture not in ("", "LongformerModel", "LongformerForQuestionAnswering"):
+    architecture = (config.architectures or ["LongformerModel"])[0]
+    if architecture not in OUTPUTS:
         print(f"note: the head of {architecture} is left out, the encoder is exported", file=sys.stderr)
-    if architecture == "LongformerForQuestionAnswering":
-        model = transformers.LongformerForQuestionAnswering.from_pretrained(name).float().eval()
-        return model, ExportableReader(model).eval(), ["start_logits", "end_logits"]
-    model = transformers.LongformerModel.from_pretrained(name, add_pooling_layer=False).float().eval()
-    return model, ExportableEncoder(model).eval(), ["last_hidden_state"]
+        architecture = "LongformerModel"
+    options = {"add_pooling_layer": False} if architecture == "LongformerModel" else {}
+    model = getattr(transformers, architecture).from_pretrained(name, **options)
+    return model.float().eval(), OUTPUTS[architecture]
+
+
+def _lengths(config: Any, outputs: Sequence[str], longest: int) -> list[int]:
+    """The default lengths that the model reads and whose logits over the vocabulary, if it has such, fit."""
+    is_masked_lm = (config.architectures or [""])[0] == "LongformerForMaskedLM"
+    width = config.vocab_size if is_masked_lm and "logits" in outputs else config.hidden_size
+    fitting = [length for length in LENGTHS if length <= longest and 4 * width * length <= LARGEST_OUTPUT]
+    return fitting or [min(longest, LENGTHS[0])]
+
+
+def _write_graph(model: Any, outputs: Sequence[str], path: Path) -> None:
+    """The graph of the fast attention, for inputs of any batch and length."""
+    import torch
+
+    from .attention import use_fast_attention, use_native_attention
+
+    class Exportable(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            found = self.model(**dict(zip(example, inputs, strict=True)))
+            return tuple(found[name].float() for name in outputs)
+
+    example = make_inputs(model.config, 3 * max(*model.config.attention_window, 16) // 2 + 5, every=7, batch=2)
+    any_size = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    use_fast_attention(model)
+    program = torch.onnx.export(
+        Exportable().eval(),
+        tuple(example.values()),
+        dynamo=True,
+        dynamic_shapes=(tuple(any_size for _ in example),),
+        input_names=list(example),
+        output_names=outputs,
+        opset_version=OPSET,
+        verbose=False,
+    )
+    assert program is not None
+    use_native_attention(model)
+    size = sum(parameter.nbytes for parameter in model.parameters())
+    program.save(path, external_data=size > 1_500_000_000)  # one protobuf holds 2 GB
+
+
+def _quantise(path: Path) -> None:
+    """Put the graph with 8-bit weights in the place of the one at `path`."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # it names every mask, which it rightly leaves alone
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        small = Path(folder) / path.name
+        quantize_dynamic(path, small, weight_type=QuantType.QInt8)
+        logging.root.setLevel(level)
+        for old in path.parent.glob(f"{path.name}*"):
+            old.unlink()
+        small.rename(path)
 
 
 def make_inputs(config: Any, length: int, every: int, batch: int = 1) -> dict[str, Any]:
@@ -144,15 +198,19 @@ def make_inputs(config: Any, length: int, every: int, batch: int = 1) -> dict[st
     return inputs
 
 
-def compare(path: Path, model: Any, outputs: list[str], lengths: Sequence[int], repeats: int) -> list[dict[str, float]]:
-    """Run onnxruntime, native and fast PyTorch on the same inputs: largest difference from native, median seconds."""
+def compare(
+    path: Path, model: Any, outputs: Sequence[str], lengths: Sequence[int], repeats: int, near: float | None = None
+) -> list[dict[str, float]]:
+    """Run onnxruntime, native and fast PyTorch on the same inputs: largest difference from native, median seconds.
+
+    Raises:
+        UserError: a difference above 1e-4, or where `near` is given above that share of the largest output.
+    """
     import onnxruntime
     import torch
     from tqdm import tqdm
 
-    from conversion.attention.modules import use_native_attention
-
-    from .attention import use_fast_attention
+    from .attention import use_fast_attention, use_native_attention
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -169,10 +227,16 @@ def compare(path: Path, model: Any, outputs: list[str], lengths: Sequence[int], 
             _, fast = _timed(partial(model, **inputs), repeats)
             use_native_attention(model)
             real = inputs["attention_mask"].bool()
-            pairs = zip(outputs, found, strict=True)
+            pairs = [(expected[key], torch.from_numpy(array)) for key, array in zip(outputs, found, strict=True)]
+            pairs = [(a[real], b[real]) if a.shape[:2] == real.shape else (a, b) for a, b in pairs]
             # torch's maximum keeps NaN, Python's loses it
-            apart = [(expected[key][real] - torch.from_numpy(b)[real]).abs().max() for key, b in pairs]
-            difference = torch.stack(apart).max().item()
+            difference = torch.stack([(a - b).abs().max() for a, b in pairs]).max().item()
+            allowed = near * max(a.abs().max().item() for a, _ in pairs) if near else TOLERANCE
+            if not difference <= allowed:  # NaN is not, either
+                raise UserError(
+                    f"the graph differs from PyTorch by {difference:.1e} at {length} tokens, "
+                    f"more than {allowed:.1e}: not written"
+                )
             count = int(inputs["global_attention_mask"].sum())
             rows.append(dict(zip(COLUMNS, (length, count, difference, onnx, native, fast), strict=True)))
     return rows
@@ -198,15 +262,20 @@ def table(rows: list[dict[str, float]]) -> str:
 
 
 def main() -> None:
-
     parser = command_parser(
-        description="Export a Longformer encoder or QA model to ONNX and check it against PyTorch.",
+        description="Export a Longformer, encoder or head, to ONNX and check it against PyTorch.",
         example="python -m conversion.export_onnx long-4096 --output long-4096-onnx",
     )
     parser.add_argument("model", metavar="MODEL", help="a Longformer: folder or Hub id")
     parser.add_argument("--output", required=True, help="folder of the result, which must not exist yet")
     parser.add_argument(
         "--lengths", type=int, nargs="+", help=f"token counts to check (default: of {LENGTHS} those that it reads)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", *NEAR),
+        default="float32",
+        help="of the graph: float16 halves it, for GPUs; int8 quarters it, for CPUs",
     )
     parser.add_argument("--repeats", type=int, default=1, help="runs whose median is the time in the table")
     parser.add_argument("--overwrite_output_dir", action="store_true", help="replace an existing folder at the end")
@@ -215,6 +284,7 @@ def main() -> None:
         arguments.model,
         arguments.output,
         lengths=arguments.lengths,
+        precision=arguments.precision,
         overwrite=arguments.overwrite_output_dir,
         repeats=arguments.repeats,
     )

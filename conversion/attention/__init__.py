@@ -4,6 +4,6 @@ In the order to read them: `modules` (the classes that take the native ones' pla
 device), `banded_cpu` (the same, block by block, where memory is what costs).
 """
 
-from .modules import use_fast_attention
+from .modules import use_fast_attention, use_native_attention
 
-__all__ = ["use_fast_attention"]
+__all__ = ["use_fast_attention", "use_native_attention"]

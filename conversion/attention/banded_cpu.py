@@ -68,29 +68,40 @@ class ReusedMemory:
 
 
 class BandedAttention(torch.autograd.Function):
-    """`apply(query, key, value, rows, window, dropout_p)`, as `conversion.attention.banded.banded_attention` has it."""
+    """`apply(query, key, value, rows, reach, dropout_p, again)`, as banded.py's `banded_attention` has it.
+
+    `again(query, key, value, reach)` works the same out in a way that can be differentiated twice.
+    """
 
     @staticmethod
-    def forward(ctx, query, key, value, rows, window, dropout_p):
+    def forward(ctx, query, key, value, rows, reach, dropout_p, again):
         # The seed comes from the default generator, so that manual_seed and checkpointing rule the dropout too.
         seed = int(torch.randint(2**62, ())) if dropout_p else 0
         ctx.save_for_backward(query, key, value)
-        ctx.arguments = rows, window, dropout_p, seed
+        ctx.arguments = rows, reach, dropout_p, seed, again
         context = torch.zeros_like(query, memory_format=torch.contiguous_format)
         for index, row in enumerate(rows):
             q, k, v, out = (x[index].transpose(0, 1) for x in (query, key, value, context))  # (heads, length, width)
             global_v, room = v[:, row.global_tokens], ReusedMemory(v)
-            for block in _walk(q, k, row, window, dropout_p, seed + index):
+            for block in _walk(q, k, row, reach, dropout_p, seed + index):
                 weights = block.weights if block.kept is None else block.weights.mul_(block.kept)
                 torch.bmm(weights, _beside(room, global_v, v[:, block.keys]), out=out[:, block.queries])
             out[:, row.hidden] = 0.0
         return context
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad_context):
         query, key, value = ctx.saved_tensors
-        rows, window, dropout_p, seed = ctx.arguments
+        rows, reach, dropout_p, seed, again = ctx.arguments
+        if torch.is_grad_enabled():  # create_graph=True: what follows below leaves no graph
+            if dropout_p:
+                raise RuntimeError(
+                    "The fast attention has no second derivatives with dropout on the attention weights: call "
+                    "model.eval(), or conversion.attention.use_native_attention(model)."
+                )
+            inputs = [x.detach().requires_grad_() if not x.requires_grad else x for x in (query, key, value)]
+            grads = torch.autograd.grad(again(*inputs, reach), inputs, grad_context, create_graph=True)
+            return *grads, None, None, None, None
         grads = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (query, key, value)]
         for index, row in enumerate(rows):
             q, k, v, grad_out = (x[index].transpose(0, 1) for x in (query, key, value, grad_context))
@@ -98,7 +109,7 @@ class BandedAttention(torch.autograd.Function):
             global_v, count = v[:, row.global_tokens], len(row.global_tokens)
             grad_globals = torch.zeros_like(global_v), torch.zeros_like(global_v)
             of_values, of_scores, of_keys = ReusedMemory(v), ReusedMemory(v), ReusedMemory(v)
-            for block in _walk(q, k, row, window, dropout_p, seed + index):
+            for block in _walk(q, k, row, reach, dropout_p, seed + index):
                 weights, queries, grad_block = block.weights, q[:, block.queries], grad_out[:, block.queries]
                 if block.hidden:
                     grad_block = grad_block.clone()
@@ -131,15 +142,15 @@ class BandedAttention(torch.autograd.Function):
                     of_band[:, block.keys] += part[:, count:]
             grad_k.index_add_(1, row.global_tokens, grad_globals[0])
             grad_v.index_add_(1, row.global_tokens, grad_globals[1])
-        return *grads, None, None, None
+        return *grads, None, None, None, None
 
 
-def _walk(query: Tensor, key: Tensor, row: Row, window: int, dropout_p: float, seed: int) -> Iterator[Block]:
+def _walk(query: Tensor, key: Tensor, row: Row, reach: int, dropout_p: float, seed: int) -> Iterator[Block]:
     """Go over the queries of one row in blocks; `query` and `key` are (heads, length, width)."""
     heads, _, width = query.shape
     count, length = len(row.global_tokens), row.last - row.first
     # Wide blocks waste products outside the band, narrow ones calls; half precision sums its gradients in fewer parts.
-    largest = min(max(window, 64), 128 if query.element_size() > 2 else 256)
+    largest = min(max(reach, 64), 128 if query.element_size() > 2 else 256)
     size = -(-length // -(-length // largest)) if length else 1
     of_scores, of_keys = ReusedMemory(query), ReusedMemory(query)
     outside = query.new_full((size, size), -torch.inf)
@@ -151,17 +162,17 @@ def _walk(query: Tensor, key: Tensor, row: Row, window: int, dropout_p: float, s
     generator = torch.Generator().manual_seed(seed)
     for start in range(row.first, row.last, size):
         stop = min(start + size, row.last)
-        first, last = max(row.first, start - window), min(row.last, stop + window)
+        first, last = max(row.first, start - reach), min(row.last, stop + reach)
         keys_seen = _beside(of_keys, global_key, key[:, first:last])
         scores = of_scores.take(heads, stop - start, count + last - first)
         torch.baddbmm(scores, query[:, start:stop], keys_seen.transpose(1, 2), beta=0, alpha=width**-0.5, out=scores)
         band = scores[:, :, count:]
-        clipped = first - (start - window)
+        clipped = first - (start - reach)
         if clipped < stop - start:
             edge = band[:, :, : stop - start - clipped]
             edge += before[: stop - start, clipped : clipped + edge.shape[2]]
-        if last > start + window:
-            edge = band[:, :, start + window - first :]
+        if last > start + reach:
+            edge = band[:, :, start + reach - first :]
             edge += after[: stop - start, : edge.shape[2]]
         if bisect_left(row.hidden, first) < bisect_left(row.hidden, last):
             band += hiding[first:last]

@@ -10,11 +10,13 @@ can be undone, copied and pickled, and wrappers around or inside the model (LoRA
 """
 
 import math
+from types import MethodType
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.symbolic_shapes import guard_or_true
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers.models.longformer import modeling_longformer as native
 from transformers.utils import logging
 
@@ -28,8 +30,13 @@ _SLICE = 512  # tokens of a feed-forward at a time: fewer cost the products spee
 def use_fast_attention(model: Model) -> Model:
     """Let every Longformer inside `model` compute by `banded.py`; returns the same object, changed in place.
 
-    Works on the encoder, on any head, and under wrappers such as peft's. A model without Longformer modules is
-    returned as it is. `output_attentions=True` still runs the native code, since the weights are never formed here.
+    Works on the encoder, on any head, under wrappers such as peft's, and before or after accelerate spreads the model
+    over devices. A model without Longformer modules is returned as it is. The native code still runs under
+    `output_attentions=True`, since the weights are never formed here, and under `torch.jit.trace`, whose graphs would
+    keep the number of global tokens.
+
+    Raises:
+        ValueError: something else has replaced a module's forward.
     """
     return _exchange(model, _FAST)
 
@@ -40,9 +47,25 @@ def use_native_attention(model: Model) -> Model:
 
 
 def _exchange(model: Model, classes: dict[type, type]) -> Model:
-    for module in model.modules():
-        module.__class__ = classes.get(type(module), type(module))
+    exchanged = [module for module in model.modules() if type(module) in classes]
+    bound = {module: _bound_forwards(module) for module in exchanged}
+    for module in exchanged:
+        module.__class__ = classes[type(module)]
+        for name in bound[module]:
+            setattr(module, name, MethodType(type(module).forward, module))
     return model
+
+
+def _bound_forwards(module: nn.Module) -> list[str]:
+    """Where the module itself holds its class's forward: accelerate keeps it so, under a forward of its own."""
+    own = [name for name in ("forward", "_old_forward") if name in vars(module)]
+    bound = [name for name in own if getattr(getattr(module, name), "__func__", None) is type(module).forward]
+    if own and not bound:
+        raise ValueError(
+            f"A {type(module).__name__}'s forward was replaced by {module.forward!r}, which the swap cannot reach: "
+            "call use_fast_attention or use_native_attention before whatever replaced it."
+        )
+    return bound
 
 
 # The subclasses keep their parents' names, which `save_pretrained` writes into config.json and accelerate looks up.
@@ -64,8 +87,10 @@ class LongformerModel(native.LongformerModel):
         return_dict: bool | None = None,
         **kwargs,
     ):
-        if output_attentions if output_attentions is not None else self.config.output_attentions:
-            logger.warning_once("output_attentions=True: the native Longformer attention computes this forward.")
+        attentions = output_attentions if output_attentions is not None else self.config.output_attentions
+        if attentions or torch.jit.is_tracing():
+            reason = "output_attentions=True" if attentions else "torch.jit.trace"
+            logger.warning_once(f"{reason}: the native Longformer attention computes this forward.")
             return super().forward(
                 input_ids,
                 attention_mask,
@@ -158,8 +183,10 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
         if plan.global_tokens is not None:
             positions, used = plan.global_tokens
             rows = self._global_rows(hidden_states, positions, plan.padding, dropout_p)
-            rows = rows.masked_fill(~used[:, :, None], 0.0).to(context.dtype)
-            context = context.scatter_add(1, positions[:, :, None].expand_as(rows), rows)
+            index = positions[:, :, None].expand_as(rows)
+            # A slot that fills up its row of the batch points at some other token, which keeps what it has.
+            rows = torch.where(used[:, :, None], rows.to(context.dtype), context.gather(1, index))
+            context = context.scatter(1, index, rows)
         return (context,)
 
     def _global_rows(
@@ -188,7 +215,7 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
             scores = query @ key(hidden_states).view(split).permute(0, 2, 3, 1)
         if padding is not None:
             scores = scores.masked_fill(padding[:, None, None], torch.finfo(scores.dtype).min)
-        weights = scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
+        weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(scores.dtype)
         weights = nn.functional.dropout(weights, dropout_p)
         if few:
             gathered = (weights.flatten(1, 2) @ hidden_states).view(batch, self.num_heads, count, width)
@@ -202,7 +229,11 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
 
 def _is_plain(module: nn.Module) -> bool:
     """Whether reading the weights is the same as calling the module: no adapter, no quantisation, no hook."""
-    return type(module) is nn.Linear and not _is_hooked(module)
+    return (
+        type(module) is nn.Linear
+        and not is_traceable_wrapper_subclass(module.weight)  # torchao's and DTensor's weights are such
+        and not _is_hooked(module)
+    )
 
 
 def _is_hooked(module: nn.Module) -> bool:

@@ -151,6 +151,30 @@ def test_half_precision_is_as_near_to_float32_as_native(dtype, autocast):
     assert (fast <= torch.finfo(dtype).eps * torch.tensor([1.0, 5.0, 5.0, 5.0, 5.0])).all(), errors
 
 
+@pytest.mark.parametrize("which", ["none", "by row"])
+def test_hessian_vector_products_are_right(which):
+    """Against differences of gradients, which are held to the native ones above: those are of float32 and too coarse."""
+    model, inputs = use_fast_attention(tiny()).double(), make_inputs(75, padding="right", which=which)
+    parameters = [p for name, p in model.named_parameters() if "encoder" in name]
+    along = [torch.linspace(-1, 1, p.numel(), dtype=p.dtype).view_as(p) for p in parameters]
+
+    def gradients(create_graph=False):
+        last = model(**inputs).last_hidden_state
+        weigh = torch.linspace(-1, 1, last.numel(), dtype=last.dtype).view_as(last)
+        options = {"create_graph": create_graph, "allow_unused": True, "materialize_grads": True}
+        return torch.autograd.grad((last * weigh).sum(), parameters, **options)
+
+    products = torch.autograd.grad(gradients(create_graph=True), parameters, along, materialize_grads=True)
+    moved = []
+    for step in (1e-5, -2e-5):
+        torch._foreach_add_([p.data for p in parameters], along, alpha=step)
+        moved.append(gradients())
+    wanted = [(more - less) / 2e-5 for more, less in zip(*moved, strict=True)]
+    size = torch.cat([w.flatten() for w in wanted]).norm()
+    difference = torch.cat([(p - w).flatten() for p, w in zip(products, wanted, strict=True)]).norm()
+    assert difference < 1e-6 * size
+
+
 def test_input_ids_take_the_positions_of_the_native_code():
     model = tiny()
     for padding in ("none", "left", "holes"):
@@ -231,6 +255,61 @@ def test_what_is_saved_is_unchanged(cls, tmp_path):
         assert (tmp_path / "fast" / name).read_bytes() == (tmp_path / "native" / name).read_bytes()
 
 
+@pytest.mark.parametrize("first", ["spread", "swap"])
+@pytest.mark.parametrize("cls", [LongformerModel, LongformerForQuestionAnswering])
+def test_a_model_spread_over_devices_is_swapped_before_or_after(cls, first, tmp_path):
+    """Here the second device is the disk: accelerate puts its own forward on every module, as on several GPUs."""
+    from accelerate import dispatch_model
+
+    inputs, model = make_inputs(75, padding="right"), tiny(cls)
+    with torch.no_grad():
+        expected = use_native_attention(model)(**inputs)[0]
+        prefix = "" if cls is LongformerModel else "longformer."
+        places = {prefix + name: "cpu" for name in ("embeddings", "encoder.layer.0", "pooler")} | {"qa_outputs": "cpu"}
+        places = {name: place for name, place in places.items() if name in dict(model.named_modules())}
+        places[f"{prefix}encoder.layer.1"] = "disk"
+        steps = [use_fast_attention, lambda m: dispatch_model(m, places, offload_dir=tmp_path, force_hooks=True)]
+        for step in steps if first == "swap" else reversed(steps):
+            step(model)
+        with FlopCounterMode(display=False) as counter:
+            torch.testing.assert_close(model(**inputs)[0], expected, rtol=0, atol=1e-5)
+        fast = counter.get_total_flops()
+        use_native_attention(model)
+        with FlopCounterMode(display=False) as counter:
+            torch.testing.assert_close(model(**inputs)[0], expected, rtol=0, atol=0)
+    assert fast < counter.get_total_flops()
+
+
+def test_a_model_loaded_by_device_map_is_swapped(tmp_path):
+    tiny().save_pretrained(tmp_path)
+    inputs = make_inputs(75, padding="right")
+    model = LongformerModel.from_pretrained(tmp_path, device_map={"": "cpu"}).eval()
+    expected = model(**inputs)[0]
+    torch.testing.assert_close(use_fast_attention(model)(**inputs)[0], expected, rtol=0, atol=1e-5)
+
+
+def test_a_forward_that_something_else_replaced_is_refused_and_nothing_changes():
+    model = tiny()
+    kinds = [type(module) for module in model.modules()]
+    attention = model.encoder.layer[1].attention.self
+    plain = attention.forward
+    attention.forward = lambda *args, **kwargs: plain(*args, **kwargs)
+    with pytest.raises(ValueError, match="forward was replaced"):
+        use_fast_attention(model)
+    assert [type(module) for module in model.modules()] == kinds
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_a_traced_model_is_the_native_one():
+    inputs = make_inputs(64)
+    model = use_fast_attention(tiny(cls=LongformerForQuestionAnswering, windows=(16, 16)))
+    with torch.no_grad():
+        expected = model(**inputs)[0]
+        model.config.return_dict = False
+        traced = torch.jit.trace(model, example_kwarg_inputs=inputs)
+        torch.testing.assert_close(traced(**inputs)[0], expected, rtol=0, atol=1e-5)
+
+
 def test_copies_and_pickles_stay_fast():
     model, inputs = use_fast_attention(tiny()), make_inputs(40)
     expected = model(**inputs)[0]
@@ -266,6 +345,62 @@ def test_adapters_on_the_projections_count():
     torch.testing.assert_close(fast, native, rtol=0, atol=1e-5)
     fast.square().sum().backward()
     assert all(p.grad.abs().max() > 0 for name, p in model.named_parameters() if "lora" in name)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_quantised_projections_are_called_and_not_read(kind):
+    """torchao keeps the class nn.Linear and puts a tensor of its own into it, which cannot be taken apart."""
+    quantization = pytest.importorskip("torchao.quantization")
+    config = {"int8": quantization.Int8WeightOnlyConfig, "int4": quantization.IntxWeightOnlyConfig}[kind]()
+    model = use_native_attention(tiny(heads=4))
+    quantization.quantize_(model, config)
+    assert type(model.encoder.layer[0].attention.self.key_global) is torch.nn.Linear
+    with torch.no_grad():
+        inputs = make_inputs(75, padding="right", which="first")
+        expected = model(**inputs)[0]
+        torch.testing.assert_close(use_fast_attention(model)(**inputs)[0], expected, rtol=0, atol=1e-5)
+
+
+class Quantised(torch.Tensor):
+    """A weight as libraries for quantisation make them: nothing but a linear map can be done with it."""
+
+    @staticmethod
+    def __new__(cls, weight):
+        return torch.Tensor._make_wrapper_subclass(cls, weight.shape, dtype=weight.dtype)
+
+    def __init__(self, weight):
+        self.scale = weight.abs().amax(1, keepdim=True) / 127
+        self.whole = (weight / self.scale).round().to(torch.int8)
+
+    def __tensor_flatten__(self):
+        return ["scale", "whole"], None
+
+    @staticmethod
+    def __tensor_unflatten__(parts, context, size, stride):
+        return Quantised(parts["whole"] * parts["scale"])
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function is torch.nn.functional.linear:
+            return function(args[0], args[1].whole * args[1].scale, *args[2:])
+        return super().__torch_function__(function, types, args, kwargs)
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.detach.default:
+            return args[0]
+        raise NotImplementedError(f"{function} of a quantised weight")
+
+
+def test_projections_that_only_know_linear_maps_are_called():
+    model = tiny()
+    for module in model.encoder.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.weight = torch.nn.Parameter(Quantised(module.weight.data), requires_grad=False)
+    inputs = make_inputs(75, padding="right", which="first")
+    with torch.no_grad():
+        expected = use_native_attention(model)(**inputs)[0]
+        torch.testing.assert_close(use_fast_attention(model)(**inputs)[0], expected, rtol=0, atol=1e-5)
 
 
 def test_the_feed_forward_in_slices_is_the_same(monkeypatch):

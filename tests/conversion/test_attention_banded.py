@@ -1,11 +1,13 @@
 """The two ways to compute the band against softmax over a square mask, written out; and what dropout does to it."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from conversion.attention.banded import banded_attention, make_plan
 
-WINDOW = 5
+REACH = 5
 
 
 def tensors(length, batch=2, heads=2, width=4, seed=0):
@@ -14,11 +16,11 @@ def tensors(length, batch=2, heads=2, width=4, seed=0):
     return [torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)]
 
 
-def square(query, key, value, mask, window):
-    """The definition: local queries see local keys within the window, and every global key once."""
+def square(query, key, value, mask, reach):
+    """The definition: local queries see local keys within reach, and every global key once."""
     scores = torch.einsum("bihd,bjhd->bhij", query, key) / query.shape[-1] ** 0.5
     positions = torch.arange(query.shape[1])
-    near = (positions[:, None] - positions).abs() <= window
+    near = (positions[:, None] - positions).abs() <= reach
     sees = (near & (mask == 1)[:, None]) | (mask == 2)[:, None]
     weights = scores.masked_fill(~sees[:, None], -torch.inf).softmax(-1)
     context = torch.einsum("bhij,bjhd->bihd", weights.nan_to_num(), value)
@@ -31,11 +33,11 @@ def square(query, key, value, mask, window):
 def test_both_ways_equal_the_definition(walk, length, masked):
     query, key, value = tensors(length)
     mask = torch.randint(0, 3, (2, length), generator=torch.Generator().manual_seed(1)) if masked else None
-    plan = make_plan(mask, (2, length), [WINDOW], torch.device("cpu"), walk)
+    plan = make_plan(mask, (2, length), [REACH], torch.device("cpu"), walk)
     results = []
     for context in (
-        banded_attention(query, key, value, plan, WINDOW, 0.0),
-        square(query, key, value, torch.ones(2, length) if mask is None else mask, WINDOW),
+        banded_attention(query, key, value, plan, REACH, 0.0),
+        square(query, key, value, torch.ones(2, length) if mask is None else mask, REACH),
     ):
         weigh = torch.linspace(-1, 1, context.numel(), dtype=torch.float64).view_as(context)
         gradients = torch.autograd.grad((context * weigh).sum(), (query, key, value))
@@ -47,9 +49,9 @@ def test_both_ways_equal_the_definition(walk, length, masked):
 def test_a_global_token_in_padding_is_masked(walk):
     mask = torch.tensor([[1, 2, 1, 1, 0, 0]]) * torch.tensor([[1, 1, 1, 1, 1, 0]])
     query, key, value = tensors(6, batch=1)
-    plan = make_plan(mask, (1, 6), [WINDOW], torch.device("cpu"), walk)
-    context = banded_attention(query, key, value, plan, WINDOW, 0.0)
-    torch.testing.assert_close(context, square(query, key, value, mask, WINDOW))
+    plan = make_plan(mask, (1, 6), [REACH], torch.device("cpu"), walk)
+    context = banded_attention(query, key, value, plan, REACH, 0.0)
+    torch.testing.assert_close(context, square(query, key, value, mask, REACH))
     assert plan.global_tokens.positions.tolist() == [[1]]
 
 
@@ -76,10 +78,35 @@ def test_gradients_go_through_the_same_dropout():
     query, key, value = tensors(80, batch=1, heads=1, width=2)
     mask = torch.ones(1, 80, dtype=torch.long)
     mask[0, [0, 70]] = torch.tensor([2, 0])
-    plan = make_plan(mask, (1, 80), [WINDOW], torch.device("cpu"), walk=True)
+    plan = make_plan(mask, (1, 80), [REACH], torch.device("cpu"), walk=True)
 
     def attend(*inputs):
         torch.manual_seed(3)
-        return banded_attention(*inputs, plan, WINDOW, 0.4)
+        return banded_attention(*inputs, plan, REACH, 0.4)
 
     assert torch.autograd.gradcheck(attend, (query, key, value), fast_mode=True)
+
+
+def test_second_derivatives_are_right():
+    query, key, value = tensors(40, batch=2, heads=1, width=2)
+    mask = torch.randint(0, 3, (2, 40), generator=torch.Generator().manual_seed(1))
+    plan = make_plan(mask, (2, 40), [REACH], torch.device("cpu"), walk=True)
+    attend = partial(banded_attention, plan=plan, reach=REACH, dropout_p=0.0)
+    assert torch.autograd.gradgradcheck(attend, (query, key, value), fast_mode=True)
+    # A gradient of ones does not depend on anything: autograd passes a constant down.
+    inner, outer = (
+        torch.autograd.grad(
+            [g.square().sum() for g in torch.autograd.grad(f(query, key, value).sum(), (query, key), create_graph=True)],
+            (query, key, value),
+        )
+        for f in (attend, partial(square, mask=mask, reach=REACH))
+    )
+    torch.testing.assert_close(inner, outer)
+
+
+def test_second_derivatives_with_dropout_end_in_a_sentence():
+    query, key, value = tensors(40)
+    plan = make_plan(None, (2, 40), [REACH], torch.device("cpu"), walk=True)
+    context = banded_attention(query, key, value, plan, REACH, 0.1)
+    with pytest.raises(RuntimeError, match="no second derivatives with dropout"):
+        torch.autograd.grad(context.sum(), query, create_graph=True)
