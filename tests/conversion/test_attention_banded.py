@@ -96,7 +96,10 @@ def test_second_derivatives_are_right():
     # A gradient of ones does not depend on anything: autograd passes a constant down.
     inner, outer = (
         torch.autograd.grad(
-            [g.square().sum() for g in torch.autograd.grad(f(query, key, value).sum(), (query, key), create_graph=True)],
+            [
+                g.square().sum()
+                for g in torch.autograd.grad(f(query, key, value).sum(), (query, key), create_graph=True)
+            ],
             (query, key, value),
         )
         for f in (attend, partial(square, mask=mask, reach=REACH))
