@@ -153,7 +153,7 @@ def test_half_precision_is_as_near_to_float32_as_native(dtype, autocast):
 
 @pytest.mark.parametrize("which", ["none", "by row"])
 def test_hessian_vector_products_are_right(which):
-    """Against differences of gradients, which are held to the native ones above: those are of float32 and too coarse."""
+    """Against differences of first gradients, which are held to the native ones above."""
     model, inputs = use_fast_attention(tiny()).double(), make_inputs(75, padding="right", which=which)
     parameters = [p for name, p in model.named_parameters() if "encoder" in name]
     along = [torch.linspace(-1, 1, p.numel(), dtype=p.dtype).view_as(p) for p in parameters]
