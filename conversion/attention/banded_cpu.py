@@ -100,8 +100,8 @@ class BandedAttention(torch.autograd.Function):
                     "model.eval(), or conversion.attention.use_native_attention(model)."
                 )
             inputs = [x.detach().requires_grad_() if not x.requires_grad else x for x in (query, key, value)]
-            grads = torch.autograd.grad(again(*inputs, reach), inputs, grad_context, create_graph=True)
-            return *grads, None, None, None, None
+            twice = torch.autograd.grad(again(*inputs, reach), inputs, grad_context, create_graph=True)
+            return *twice, None, None, None, None
         grads = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (query, key, value)]
         for index, row in enumerate(rows):
             q, k, v, grad_out = (x[index].transpose(0, 1) for x in (query, key, value, grad_context))

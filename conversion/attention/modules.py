@@ -58,8 +58,10 @@ def _exchange(model: Model, classes: dict[type, type]) -> Model:
 
 def _bound_forwards(module: nn.Module) -> list[str]:
     """Where the module itself holds its class's forward: accelerate keeps it so, under a forward of its own."""
-    own = [name for name in ("forward", "_old_forward") if name in vars(module)]
-    bound = [name for name in own if getattr(getattr(module, name), "__func__", None) is type(module).forward]
+    own: list[str] = [name for name in ("forward", "_old_forward") if name in vars(module)]
+    bound: list[str] = [
+        name for name in own if getattr(getattr(module, name), "__func__", None) is type(module).forward
+    ]
     if own and not bound:
         raise ValueError(
             f"A {type(module).__name__}'s forward was replaced by {module.forward!r}, which the swap cannot reach: "
