@@ -17,7 +17,6 @@ from space.sentences import MAX_CHARACTERS, sentence
         ("أين؟ يقع في الأردن. نعم.", "الأردن", "يقع في الأردن."),
         ("A heading\nThe text below it goes on.", "below", "The text below it goes on."),
         ("First part\n\nSecond part", "Second", "Second part"),
-        ("“Is it?” she said. “No.”", "she", "“Is it?” she said."),
     ],
 )
 def test_it_is_the_sentence_that_a_reader_sees(text, place, expected):

@@ -23,7 +23,8 @@ LINE = r"(?P<line>\s*\n\s*)"
 BREAK = re.compile("|".join([ALWAYS, SPACED, BLANK_LINE, THAI, LINE]))
 # A full stop after these, after an initial or after a number of one or two digits ("3. Mai") may end nothing.
 SHORT = re.compile(
-    r"(?:\b(?:dr|mr|mrs|ms|prof|st|nr|no|vol|fig|vs|ca|sr|sra|hr|bl|bzw|ул|г|им)|\b[^\W\d_]|\b\d{1,2})$", re.I
+    r"(?:\b(?:dr|mr|mrs|ms|prof|st|nr|no|vol|fig|art|abs|co|inc|ltd|vs|ca|sr|sra|hr|bl|bzw|ул|г|им)|\b[^\W\d_]|\b\d{1,2})$",
+    re.I,
 )
 HEADING = 50  # a line below so many characters is a heading or an entry; a wrapped line of prose is longer
 
@@ -44,7 +45,18 @@ def stands_alone(text: str, start: int, end: int) -> bool:
 
 def sentence_around(text: str, start: int, end: int) -> tuple[int, int]:
     """Character span of the sentence, or sentences, that hold [start, end), without white space at its ends."""
-    boundaries = _boundaries(text)
+    return _among(_boundaries(text), text, start, end)
+
+
+def sentence_within(text: str, start: int, end: int, reach: int) -> tuple[int, int]:
+    """`sentence_around` that looks no further than `reach` characters to either side, and remembers nothing of it."""
+    before, after = max(0, start - reach), min(len(text), end + reach)
+    near = text[before:after]
+    first, last = _among(_boundaries.__wrapped__(near), near, start - before, end - before)
+    return before + first, before + last
+
+
+def _among(boundaries: list[int], text: str, start: int, end: int) -> tuple[int, int]:
     first = boundaries[bisect_right(boundaries, start) - 1]
     last = boundaries[bisect_left(boundaries, max(end, start + 1))]
     part = text[first:last]
