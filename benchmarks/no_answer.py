@@ -3,18 +3,19 @@
     python -m benchmarks.no_answer --data_dir data/xquad --write_calibration
 
 Each question meets three documents: its own article, the rest of that article without its paragraph (on the topic, yet
-unanswerable), and another article; once in its own language and once in the next one of the list. On one half of the
-articles a temperature and a threshold are fitted by likelihood, apart for questions in the document's language and in
-another; the other half judges them. Writes no_answer.json and reliability.png into --output_dir; --write_calibration
-puts the two numbers of each case beside the model, where space/reader.py looks for them.
+unanswerable), and another article; once in its own language and once in another one of the list. A temperature and a
+threshold are fitted by likelihood, apart for questions in the document's language and in another: on either half of the
+articles, to be judged on the other half, and on all of them for use. Writes no_answer.json and reliability.png into
+--output_dir; --write_calibration puts the two numbers of each case beside the model, where space/reader.py looks.
 """
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,11 +23,11 @@ from foundation.cli import UserError, command_parser, run
 from foundation.files import write_atomically
 from space.calibration import Calibration
 
-# Documents by what the question has to do with them, and what each weighs in the fit: half of it can be answered.
-CASES = {"own article": 0.5, "rest of the article": 0.25, "another article": 0.25}
+# Documents by what the question has to do with them, and what each weighs: of four questions, three can be answered.
+CASES = {"own article": 0.75, "rest of the article": 0.125, "another article": 0.125}
 LANGUAGES = {"same_language": "in the document's language", "other_language": "in another language"}
-TEMPERATURES = np.geomspace(0.5, 8.0, 25)
-THRESHOLDS = np.linspace(-8.0, 12.0, 81)
+TEMPERATURES = np.geomspace(0.5, 12.0, 30)
+THRESHOLDS = np.linspace(-16.0, 16.0, 129)
 BINS = 5
 
 
@@ -36,7 +37,7 @@ class Judged:
 
     case: str
     languages: str
-    tuning: bool
+    half: int
     answers: Any
     gold: tuple[int, int] | None
     called_other: bool = False
@@ -52,7 +53,7 @@ class Pair:
     case: str
     languages: str
     language: str
-    tuning: bool
+    half: int
     question: str
     context: str
     gold: tuple[int, int] | None
@@ -73,7 +74,8 @@ def pairs(articles: dict[str, Any], count: int) -> Iterator[Pair]:
             for q in range(len(paragraph["qas"]))
         ]
         for turn in range(min(count, len(places))):
-            a, p, q = places[turn * len(places) // min(count, len(places))]
+            # Each language asks other questions, since the same ones in many languages would be few.
+            a, p, q = places[(turn * len(names) + number) * len(places) // (min(count, len(places)) * len(names))]
             question = articles[name][a]["paragraphs"][p]["qas"][q]
             # The other language goes round with the questions, so that each meets all the others.
             other = names[(number + 1 + turn % max(len(names) - 1, 1)) % len(names)]
@@ -88,7 +90,7 @@ def pairs(articles: dict[str, Any], count: int) -> Iterator[Pair]:
                 start = sum(len(text) + 2 for text in own[:p]) + gold["answer_start"]
                 for case, texts in zip(CASES, (own, own[:p] + own[p + 1 :], far), strict=True):
                     span = (start, start + len(gold["text"])) if texts is own else None
-                    yield Pair(case, languages, name, a % 2 == 0, question["question"], "\n\n".join(texts), span)
+                    yield Pair(case, languages, name, a % 2, question["question"], "\n\n".join(texts), span)
 
 
 def fit(judged: Sequence[Judged]) -> Calibration:
@@ -112,36 +114,54 @@ def fit(judged: Sequence[Judged]) -> Calibration:
     return Calibration(round(float(threshold), 3), round(float(temperature), 3))
 
 
-def judge(judged: Sequence[Judged], calibration: Calibration) -> dict[str, float]:
+class Seen(NamedTuple):
+    """What the page would show: the share of the best place, whether it is right, whether "no answer" is likelier."""
+
+    case: str
+    share: float
+    right: bool
+    refused: bool
+
+
+def seen(judged: Sequence[Judged], calibration: Calibration) -> list[Seen]:
+    read = []
+    for j in judged:
+        places, null = calibration.places(j.answers)
+        read.append(Seen(j.case, places[0].probability, j.right(places[0]), null > places[0].probability))
+    return read
+
+
+def judge(read: Sequence[Seen]) -> dict[str, float]:
     """In percent: how often the best place is right, and how often "no answer" is likelier, right or wrong."""
-    read = [(j, *calibration.places(j.answers)) for j in judged]
-    refused = [null > places[0].probability for _, places, null in read]
-    right = [j.right(places[0]) for j, places, _ in read]
 
     def percent(values: Sequence[bool]) -> float:
         return round(100 * sum(values) / max(len(values), 1), 1)
 
     return {
-        "questions": len(judged),
-        "best_place_right": percent(right),
-        "refused": percent(refused),
-        "refused_though_right": percent([r and no for r, no in zip(right, refused, strict=True)]),
+        "questions": len(read),
+        "best_place_right": percent([r.right for r in read]),
+        "refused": percent([r.refused for r in read]),
+        "refused_though_right": percent([r.right and r.refused for r in read]),
     }
 
 
-def reliability(judged: Sequence[Judged], calibration: Calibration) -> list[dict[str, float]]:
-    """Of the best places with a share in each fifth: how many, the mean share, and how many are right, in percent."""
-    shown = []
-    for j in judged:
-        places, _ = calibration.places(j.answers)
-        shown.append((places[0].probability, j.right(places[0])))
+def reliability(read: Sequence[Seen]) -> list[dict[str, float]]:
+    """Of the best places with a share in each fifth: how many, the mean share and how many are right, in percent.
+
+    The kinds of documents count by their weights in `CASES`.
+    """
+    sizes = Counter(r.case for r in read)
     rows = []
     for number in range(BINS):
-        here = [x for x in shown if number / BINS <= x[0] < (number + 1) / BINS or (number + 1 == BINS and x[0] == 1)]
+        here = [r for r in read if number == min(int(BINS * r.share), BINS - 1)]
+        weights = np.array([CASES[r.case] / sizes[r.case] for r in here])
         if here:
-            share, right = (100 * sum(values) / len(here) for values in zip(*here, strict=True))
-            rows.append({"from": 100 * number // BINS, "places": len(here), "said": round(share, 1),
-                         "right": round(right, 1)})  # fmt: skip
+            said, right = (
+                100 * float(np.average(x, weights=weights)) for x in zip(*[r[1:3] for r in here], strict=True)
+            )
+            rows.append(
+                {"from": 100 * number // BINS, "places": len(here), "said": round(said, 1), "right": round(right, 1)}
+            )
     return rows
 
 
@@ -160,7 +180,7 @@ def read_all(arguments: argparse.Namespace) -> tuple[str, list[Judged]]:
     for key, pair in asked.items():
         best = found[key].n_best[0]
         called = differ(pair.question, language(surroundings(pair.context, best.start, best.end)))
-        judged.append(Judged(pair.case, pair.languages, pair.tuning, found[key], pair.gold, called))
+        judged.append(Judged(pair.case, pair.languages, pair.half, found[key], pair.gold, called))
     return reader.name, judged
 
 
@@ -180,13 +200,15 @@ def report(name: str, judged: Sequence[Judged]) -> dict[str, Any]:
         mine = [j for j in judged if j.languages == languages]
         if not mine:
             continue
-        fitted = fit([j for j in mine if j.tuning])
-        rest = [j for j in mine if not j.tuning]
+        halves = [[j for j in mine if j.half == half] for half in (0, 1)]
+        # Each half is judged by what was fitted on the other one.
+        read = [r for one, other in (halves, halves[::-1]) for r in seen(one, fit(other))]
+        fitted = fit(mine)
         calibrations[languages] = {"threshold": fitted.threshold, "temperature": fitted.temperature}
         held_out[languages] = {
-            "cases": {case: judge([j for j in rest if j.case == case], fitted) for case in CASES},
-            "reliability": reliability([j for j in rest if j.gold], fitted),
-            "reliability_of_raw_scores": reliability([j for j in rest if j.gold], Calibration()),
+            "cases": {case: judge([r for r in read if r.case == case]) for case in CASES},
+            "reliability": reliability(read),
+            "reliability_of_raw_scores": reliability(seen(mine, Calibration())),
             "called_another_language": round(100 * sum(j.called_other for j in mine) / len(mine), 1),
         }
     return {"model": name, "dataset": "xquad", **calibrations, "held_out": held_out}

@@ -19,6 +19,7 @@ import gradio as gr
 from foundation.cli import UserError, command_parser, run
 from space import cards, panel
 from space.documents import MAX_CHARACTERS, MAX_FILE_BYTES, SUFFIXES, read_document
+from space.documents import told as told_of
 from space.forget import SESSIONS, forget
 from space.gallery import examples
 from space.limits import APP_KWARGS, QUEUE_LENGTH
@@ -119,7 +120,6 @@ def build_page(reader: Reader) -> gr.Blocks:
                 with gr.Row(elem_id="file", equal_height=True):
                     upload = gr.UploadButton(
                         "Open a file",
-                        file_types=list(SUFFIXES),
                         variant="secondary",
                         size="md",
                         elem_id="open",
@@ -191,7 +191,7 @@ def choose_example(name: str) -> tuple[Any, ...]:
     return text, example.questions[0], choices, panel.notice(example.title, f"{len(text):,} characters"), example.title
 
 
-def open_file(path: str) -> tuple[Any, ...]:
+def open_file(path: str, request: gr.Request) -> tuple[Any, ...]:
     """The text of an uploaded file, which is deleted whatever happens."""
     name = Path(path).name
     try:
@@ -202,8 +202,10 @@ def open_file(path: str) -> tuple[Any, ...]:
         return gr.update(), panel.problem(str(error)), None, gr.update()
     finally:
         Path(path).unlink(missing_ok=True)
-    pages = [f"{file.pages:,} pages"] if file.pages else []
-    return file.text, panel.notice(name, *pages, f"{len(file.text):,} characters", *file.notes), None, name
+    say = in_language(request)
+    facts = [say("pages", count=say.number(file.pages))] if file.pages else []
+    facts += [say("characters", count=say.number(len(file.text))), *told_of(file.notes, say)]
+    return file.text, panel.notice(name, *facts), None, name
 
 
 def in_language(request: gr.Request) -> Words:

@@ -57,7 +57,7 @@ def _verdict(reading: Reading, document: str, words: Words) -> str:
     lang = f' lang="{escape(reading.language)}"' if reading.language else ""
     return f"""
   <p class="label">{escape(words("uncertain" if doubt else "answer"))} {_probability(best.probability)}</p>
-  <p class="answer{" doubtful" if doubt else ""}" dir="auto"{lang}>{escape(best.text)}</p>{hint}
+  <p class="answer{" doubtful" if doubt else ""}" dir="auto"{lang}>{_line(best.text)}</p>{hint}
   <p class="context" dir="auto"{lang}>{_around(document, best.start, best.end, words)}</p>"""
 
 
@@ -102,7 +102,7 @@ def _candidates(reading: Reading, document: str, words: Words) -> str:
     rows = "".join(
         f"""
       <tr><td class="rank">{rank}</td>
-      <td><a href="#answer-{rank}" dir="auto">{escape(answer.text)}</a>
+      <td><a href="#answer-{rank}" dir="auto">{_line(answer.text)}</a>
       <div class="context" dir="auto">{_around(document, answer.start, answer.end, words)}</div></td>
       <td>{_probability(answer.probability)}</td></tr>"""
         for rank, answer in enumerate(reading.answers, start=1)

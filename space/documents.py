@@ -1,4 +1,4 @@
-"""A file in, its text out: txt, md, pdf and docx, within limits, whatever the file tries.
+"""A file in, its text out, within limits, whatever the file tries.
 
     from space.documents import read_document
     read_document("report.pdf").text
@@ -10,47 +10,62 @@ or a parser's defect ends the child and leaves the page alive. The child prints 
 """
 
 import contextlib
+import importlib
 import json
 import logging
 import os
 import re
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from foundation.cli import USER_ERROR, UserError, command_parser, run
+from space.files.found import MAX_CHARACTERS, Found, Note, clean, name_of
+from space.words import Words
+
+__all__ = ["MAX_CHARACTERS", "clean", "read_document"]
 
 logger = logging.getLogger("space")
 
-MAX_CHARACTERS = 1_000_000
 MAX_FILE_BYTES = 20 * 2**20
-MAX_PAGES = 2_000
-MAX_UNPACKED_BYTES = 200 * 2**20
 MAX_SECONDS = 60
 MAX_MEMORY_BYTES = 2 * 2**30
 
-# Everything a screen cannot show and a tokenizer may choke on; tab and line feed stay.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SECRET = re.compile("TOKEN|SECRET|PASSWORD|_KEY", re.IGNORECASE)
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+# The file in space/files that reads each kind, and its function; imported where it is needed.
+READERS = {
+    ".txt": "plain_text.read",
+    ".md": "plain_text.read",
+    ".pdf": "pdf_text.read",
+    ".docx": "docx_text.read",
+    ".odt": "odt_text.read",
+    ".rtf": "rtf_text.read",
+    ".html": "html_text.read",
+    ".htm": "html_text.read",
+    ".epub": "epub_text.read",
+    ".pptx": "slides_text.read",
+    ".xlsx": "sheet_text.read_xlsx",
+    ".csv": "sheet_text.read_csv",
+    ".tsv": "sheet_text.read_csv",
+}
+SUFFIXES = tuple(READERS)
+# Older kinds, and what to save them as.
+_OLDER = {".doc": ".docx", ".dot": ".docx", ".xls": ".xlsx", ".ppt": ".pptx", ".pages": ".docx", ".numbers": ".xlsx",
+          ".key": ".pptx", ".ods": ".xlsx", ".odp": ".pptx", ".docm": ".docx", ".xlsm": ".xlsx", ".pptm": ".pptx",
+          ".mobi": ".epub", ".azw3": ".epub", ".xhtml": ".html", ".mht": ".html"}  # fmt: skip
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".svg")
 
 
 @dataclass(frozen=True)
 class DocumentFile:
-    """The text of one file, and what a reader should know about how it was got (`notes`: whole sentences)."""
+    """The text of one file, where a form feed ends each page, and what a reader should know about how it was got."""
 
     text: str
     kind: str
     pages: int | None = None
-    notes: tuple[str, ...] = ()
-
-
-def clean(text: str) -> str:
-    """Put a space for every control character and U+FFFD for every lone surrogate: no offset moves."""
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))
+    notes: tuple[Note, ...] = ()
 
 
 def read_document(path: str | Path) -> DocumentFile:
@@ -73,123 +88,70 @@ def read_document(path: str | Path) -> DocumentFile:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UserError(f"{_name(path)} takes longer than {MAX_SECONDS} s to read: paste its text instead") from None
+        raise UserError(f"{name_of(path)} takes longer than {MAX_SECONDS} s to read: paste its text instead") from None
     if child.returncode == USER_ERROR:
         raise UserError(child.stderr.decode(errors="replace").strip().removeprefix("error: "))
     if child.returncode != 0:
         # The last line names the exception; should the fault be ours, this is where it shows.
         logger.warning("a file was not read: %s", child.stderr.decode(errors="replace").strip().split("\n")[-1][:200])
         kind = path.suffix.lstrip(".").lower()
-        raise UserError(f"{_name(path)} is damaged or not a real {kind} file: save it again, or paste its text")
+        raise UserError(f"{name_of(path)} is damaged or not a real {kind} file: save it again, or paste its text")
     document = json.loads(child.stdout)
-    return DocumentFile(document["text"], document["kind"], document["pages"], tuple(document["notes"]))
+    notes = tuple((name, values) for name, values in document["notes"])
+    return DocumentFile(document["text"], document["kind"], document["pages"], notes)
 
 
 def parse(path: Path) -> DocumentFile:
     """Read a file in this process, without the ceilings: `read_document` is the safe way."""
     _check_file(path)
-    document = _READERS[path.suffix.lower()](path)
-    if len(document.text) > MAX_CHARACTERS:
-        raise UserError(
-            f"{_name(path)} holds {len(document.text):,} characters, more than {MAX_CHARACTERS:,}: split it into parts"
-        )
-    if not document.text.strip():
-        raise UserError(f"{_name(path)} holds no text")
-    return document
+    kind = path.suffix.lower()
+    file, function = READERS[kind].split(".")
+    found = getattr(importlib.import_module(f"space.files.{file}"), function)(path)
+    text = found.text()
+    if not text.strip():
+        raise UserError(f"{name_of(path)} holds no text")
+    text, cut = _first_part(text)
+    return DocumentFile(text, kind[1:], found.pages, (*found.notes, *cut, *_unread(found)))
+
+
+def _first_part(text: str) -> tuple[str, tuple[Note, ...]]:
+    """The first million characters of a longer text, up to the end of a paragraph, and a note of it."""
+    if len(text) <= MAX_CHARACTERS:
+        return text, ()
+    end = text.rfind("\n\n", MAX_CHARACTERS - 10_000, MAX_CHARACTERS)
+    text = text[: end if end > 0 else MAX_CHARACTERS].rstrip()
+    return text, (("note_cut", {"characters": len(text)}),)
+
+
+def _unread(found: Found) -> tuple[Note, ...]:
+    return tuple((f"unread_{name}", {"count": count}) for name, count in found.unread.items() if count)
+
+
+def told(notes: tuple[Note, ...], words: Words) -> list[str]:
+    """The notes as sentences; what was not read comes in one."""
+    unread = [words(name, **_numbers(values, words)) for name, values in notes if name.startswith("unread_")]
+    sentences = [words(name, **_numbers(values, words)) for name, values in notes if not name.startswith("unread_")]
+    return [*sentences, words("unread", what=", ".join(unread))] if unread else sentences
+
+
+def _numbers(values: dict[str, object], words: Words) -> dict[str, object]:
+    return {key: words.number(value) if isinstance(value, int) else value for key, value in values.items()}
 
 
 def _check_file(path: Path) -> None:
-    if path.suffix.lower() not in _READERS:
-        raise UserError(f"{_name(path)} is none of {', '.join(_READERS)}: save it as one of these, or paste its text")
+    kind = path.suffix.lower()
+    if kind in _PICTURES:
+        raise UserError(f"{name_of(path)} is a picture: run text recognition (OCR) on it and paste the text")
+    if kind in _OLDER:
+        raise UserError(f"{name_of(path)} is of a kind that is not read ({kind}): save it as {_OLDER[kind]}")
+    if kind not in READERS:
+        known = ", ".join(SUFFIXES)
+        raise UserError(f"{name_of(path)} is none of {known}: save it as one of these, or paste its text")
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
-        raise UserError(f"{_name(path)} has {size:,} bytes, more than {MAX_FILE_BYTES:,}: split it, or paste its text")
-
-
-def _name(path: Path) -> str:
-    """The file's own name, without its folder, short enough for one sentence."""
-    name = clean(path.name)
-    return repr(name if len(name) <= 60 else f"{name[:40]}…{name[-15:]}")
-
-
-def _read_text(path: Path) -> DocumentFile:
-    data = path.read_bytes()
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        raise UserError(f"{_name(path)} is not UTF-8 text: save it with the encoding UTF-8") from None
-    if "\0" in text:
-        raise UserError(f"{_name(path)} is not text: save it as text, pdf or docx")
-    return DocumentFile(_tidy(text), "text")
-
-
-def _read_pdf(path: Path) -> DocumentFile:
-    from pypdf import PdfReader
-    from pypdf.errors import DependencyError
-
-    if b"%PDF-" not in path.open("rb").read(1024):
-        raise UserError(f"{_name(path)} is not a PDF: save it again as PDF, or paste its text")
-    try:
-        reader = PdfReader(path)
-        # An empty password opens what is only protected against printing and copying out.
-        locked = reader.is_encrypted and not reader.decrypt("")
-    except DependencyError:
-        locked = True
-    if locked:
-        raise UserError(f"{_name(path)} is protected by a password: save a copy without one")
-    pages = len(reader.pages)
-    if pages > MAX_PAGES:
-        raise UserError(f"{_name(path)} has {pages:,} pages, more than {MAX_PAGES:,}: split it into parts")
-    texts: list[str] = []
-    length = 0
-    for page in reader.pages:
-        texts.append(_tidy(page.extract_text()))
-        length += len(texts[-1])
-        if length > MAX_CHARACTERS:
-            raise UserError(
-                f"{_name(path)} holds more than {MAX_CHARACTERS:,} characters (on page {len(texts):,} of {pages:,}): "
-                "split it into parts"
-            )
-    empty = sum(not text for text in texts)
-    if empty == pages:
-        raise UserError(f"{_name(path)} holds pictures of pages and no text: run text recognition (OCR) on it first")
-    notes = (f"{empty} of {pages} pages hold no text, perhaps pictures.",) if empty else ()
-    return DocumentFile("\n\n".join(text for text in texts if text), "pdf", pages, notes)
-
-
-def _read_docx(path: Path) -> DocumentFile:
-    import docx
-
-    from space.docx_text import blocks
-
-    if path.open("rb").read(4) == b"\xd0\xcf\x11\xe0":  # an OLE container: encrypted, or Word 97 with a new name
-        raise UserError(f"{_name(path)} is protected by a password or in Word's old format: save it again as docx")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{_name(path)} is not a docx file: save it again as docx, or paste its text")
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > MAX_UNPACKED_BYTES:
-        raise UserError(f"{_name(path)} unpacks to {unpacked / 2**20:,.0f} MB: paste its text instead")
-
-    body = docx.Document(str(path)).element.body
-    return DocumentFile(_tidy("\n\n".join(block for block in blocks(body) if block.strip())), "docx")
-
-
-_READERS: dict[str, Callable[[Path], DocumentFile]] = {
-    ".txt": _read_text,
-    ".md": _read_text,
-    ".pdf": _read_pdf,
-    ".docx": _read_docx,
-}
-SUFFIXES = tuple(_READERS)
-
-
-def _tidy(text: str) -> str:
-    """Line feeds for every kind of line end, no trailing blanks, at most one empty line in a row."""
-    text = clean(re.sub(r"\r\n?|\f|\v|\x85|\u2028", "\n", text).replace("\u2029", "\n\n"))
-    lines = (line.rstrip(" \t") for line in text.split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+        raise UserError(
+            f"{name_of(path)} has {size:,} bytes, more than {MAX_FILE_BYTES:,}: split it, or paste its text"
+        )
 
 
 def _limit_this_process() -> None:
@@ -210,7 +172,7 @@ def main() -> None:
         description="Print the text of one file as JSON, within the page's limits.",
         example="python -m space.documents report.pdf",
     )
-    parser.add_argument("path", type=Path, help="a txt, md, pdf or docx file")
+    parser.add_argument("path", type=Path, help=f"a file: {', '.join(SUFFIXES)}")
     path = parser.parse_args().path
     _limit_this_process()
     sys.stdout.buffer.write(json.dumps(asdict(parse(path))).encode())

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -142,13 +143,14 @@ def test_files_of_the_machine_are_not_served(page_server, path):
 def test_open_file_deletes_what_it_read_and_what_it_refused(tmp_path):
     from space.app import open_file
 
+    request = SimpleNamespace(headers={})
     good, bad = tmp_path / "good.txt", tmp_path / "bad.pdf"
     good.write_text("Some text.")
     bad.write_text("no pdf")
-    text, notice, cleared, name = open_file(str(good))
+    text, notice, cleared, name = open_file(str(good), request)
     assert (text, cleared, name) == ("Some text.", None, "good.txt")
     assert "10 characters" in notice
-    _, notice, *_ = open_file(str(bad))
+    _, notice, *_ = open_file(str(bad), request)
     assert "is not a PDF" in notice
     assert list(tmp_path.iterdir()) == []
 

@@ -1,5 +1,6 @@
 """Files in, text out; and every file that a stranger might send is answered with a sentence."""
 
+import contextlib
 import io
 import json
 import subprocess
@@ -8,40 +9,19 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import docx
 import pypdf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reportlab.pdfgen import canvas
 
+from benchmarks import hostile_files
 from benchmarks.hostile_files import many_pages, zip_bomb
 from foundation.cli import UserError
 from space import documents
 from space.documents import clean, parse, read_document
 
-
-def pdf(path: Path, *pages: str) -> Path:
-    """A PDF whose pages hold these lines."""
-    page = canvas.Canvas(str(path))
-    for text in pages:
-        for number, line in enumerate(text.split("\n")):
-            page.drawString(72, 760 - 16 * number, line)
-        page.showPage()
-    page.save()
-    return path
-
-
-def word(path: Path) -> Path:
-    document = docx.Document()
-    document.add_heading("Resan", 1)
-    document.add_paragraph("Tåget gick klockan åtta.")
-    table = document.add_table(rows=2, cols=2)
-    for cell, text in zip((c for row in table.rows for c in row.cells), ("Stad", "Tid", "Lund", "9:40"), strict=True):
-        cell.text = text
-    document.add_paragraph("Slut.")
-    document.save(str(path))
-    return path
+from . import makers
+from .makers import encrypted_pdf, pdf, word
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".md", ".TXT"])
@@ -54,50 +34,6 @@ def test_text_keeps_its_characters(tmp_path, suffix):
 def test_utf_16_is_read(tmp_path):
     (tmp_path / "a.txt").write_text("Göteborg", encoding="utf-16")
     assert read_document(tmp_path / "a.txt").text == "Göteborg"
-
-
-def test_pdf_pages_become_text(tmp_path):
-    file = read_document(pdf(tmp_path / "a.pdf", "The first page\nhas two lines.", "The second."))
-    assert file.text == "The first page\nhas two lines.\n\nThe second."
-    assert (file.kind, file.pages, file.notes) == ("pdf", 2, ())
-
-
-def test_pdf_with_some_empty_pages_says_so(tmp_path):
-    assert read_document(pdf(tmp_path / "a.pdf", "Text.", "", "")).notes == (
-        "2 of 3 pages hold no text, perhaps pictures.",
-    )
-
-
-def test_docx_paragraphs_and_tables_come_in_order(tmp_path):
-    assert (
-        read_document(word(tmp_path / "a.docx")).text
-        == "Resan\n\nTåget gick klockan åtta.\n\nStad\tTid\nLund\t9:40\n\nSlut."
-    )
-
-
-def test_docx_loses_no_text_that_a_reader_of_it_sees(tmp_path):
-    """Tracked insertions, content controls, nested tables and merged cells; not what was deleted."""
-    from docx.oxml import parse_xml
-    from docx.oxml.ns import nsdecls
-
-    document = docx.Document()
-    paragraph = document.add_paragraph("The treaty was signed in ")
-    for part in (
-        "<w:ins {0}><w:r><w:t>Lund</w:t></w:r></w:ins>",
-        "<w:del {0}><w:r><w:delText>Malmö</w:delText></w:r></w:del>",
-    ):
-        paragraph._p.append(parse_xml(part.format(nsdecls("w"))))
-    inside = "<w:p><w:r><w:t>In a</w:t><w:tab/><w:t>control.</w:t></w:r></w:p>"
-    paragraph._p.addnext(parse_xml(f"<w:sdt {nsdecls('w')}><w:sdtContent>{inside}</w:sdtContent></w:sdt>"))
-    table = document.add_table(rows=2, cols=2)
-    table.cell(0, 0).merge(table.cell(1, 0)).text = "both rows"
-    table.cell(0, 1).text = "upper"
-    inner = table.cell(1, 1).add_table(rows=1, cols=2)
-    inner.cell(0, 0).text, inner.cell(0, 1).text = "inner", "table"
-    document.save(str(tmp_path / "a.docx"))
-    text = read_document(tmp_path / "a.docx").text
-    assert text.startswith("The treaty was signed in Lund\n\nIn a\tcontrol.\n\nboth rows\tupper\n")
-    assert "inner\ttable" in text and text.count("both rows") == 1 and "Malmö" not in text
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ceilings on address space are Linux's")
@@ -131,13 +67,6 @@ def test_without_the_library_for_it_an_encrypted_pdf_is_not_called_damaged(tmp_p
         parse(encrypted_pdf(tmp_path / "a.pdf", ""))
 
 
-def encrypted_pdf(path: Path, user_password: str) -> Path:
-    writer = pypdf.PdfWriter(clone_from=pdf(path.with_name("plain.pdf"), "Secret text."))
-    writer.encrypt(user_password=user_password, owner_password="owner", algorithm="AES-256")
-    writer.write(path)
-    return path
-
-
 def lying_zip_bomb(path: Path) -> Path:
     """The same, with sizes in its directory that claim 10 bytes."""
     data = zip_bomb(path).read_bytes()
@@ -147,19 +76,27 @@ def lying_zip_bomb(path: Path) -> Path:
     return path
 
 
-def entity_bomb(path: Path) -> Path:
-    """A real docx whose XML declares a billion laughs."""
-    source = word(path.with_name("plain.docx"))
-    entities = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10))
-    bomb = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY l0 "lol">{entities}]>'
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
-        for entry in old.infolist():
-            data = old.read(entry)
-            if entry.filename == "word/document.xml":
-                text = data.decode().split("?>", 1)[1].replace("Slut.", "&l9;")
-                data = (bomb + text).encode()
-            new.writestr(entry, data)
+def real(path: Path) -> Path:
+    """An ordinary file of the kind that the path names, which says "harmless"."""
+    return {
+        ".docx": lambda: word_with(path, "harmless"),
+        ".xlsx": lambda: makers.xlsx(path, {"Sheet": [["harmless"]]}),
+        ".pptx": lambda: makers.pptx(path, makers.shape("harmless")),
+        ".odt": lambda: makers.odt(path, "<text:p>harmless</text:p>"),
+        ".epub": lambda: makers.epub(path, "<p>harmless</p>"),
+    }[path.suffix]()
+
+
+def word_with(path: Path, text: str) -> Path:
+    import docx
+
+    document = docx.Document()
+    document.add_paragraph(text)
+    document.save(str(path))
     return path
+
+
+PACKAGES = (".docx", ".xlsx", ".pptx", ".odt", ".epub")
 
 
 def pdf_bomb(path: Path) -> Path:
@@ -185,33 +122,94 @@ def binary(data: bytes):
 
 
 ATTACKS = [
-    ("a.exe", binary(b"MZ"), "is none of .txt, .md, .pdf, .docx"),
     ("a.txt", binary(b""), "holds no text"),
-    ("a.txt", binary("Malmö".encode("latin-1")), "is not UTF-8 text"),
+    ("a.txt", binary(b"\x81\xff\0" * 50), "is not text in any encoding"),
     ("a.txt", binary(b"a\0b\0c\0"), "is not text"),
-    ("a.txt", binary(b"x" * 1_000_001), "holds 1,000,001 characters, more than 1,000,000"),
     ("a.pdf", binary(b"<html>"), "is not a PDF"),
     ("a.pdf", binary(b"%PDF-1.7\n garbage"), "is damaged or not a real pdf file"),
     ("a.pdf", lambda path: pdf(path, "", ""), "holds pictures of pages and no text: run text recognition (OCR)"),
     ("a.pdf", lambda path: encrypted_pdf(path, "secret"), "is protected by a password: save a copy without one"),
     ("a.pdf", many_pages, "has 10,000 pages, more than 2,000"),
-    ("a.pdf", pdf_bomb, "holds pictures of pages and no text"),  # pypdf stops unpacking at its own limit
-    ("a.docx", binary(b"\xd0\xcf\x11\xe0\xa1\xb1"), "is protected by a password or in Word's old format"),
-    ("a.docx", binary(b"PK\x03\x04 no zip"), "is not a docx file"),
-    ("a.docx", zip_bomb, "unpacks to 210 MB"),
-    ("a.docx", lying_zip_bomb, "is damaged or not a real docx file"),
-    ("a.docx", entity_bomb, "is damaged or not a real docx file"),
+    ("b.pdf", pdf_bomb, "holds pictures of pages and no text"),  # pypdf stops unpacking at its own limit
+    ("c.odt", lying_zip_bomb, "is damaged or not a real odt file"),
+    ("a.html", binary(b"<div>" * 500_000 + b"x"), ""),
+    ("a.html", binary(b"<script>only()</script>"), "holds no text"),
+    ("a.rtf", binary(b"no rtf"), "is not a real rtf file"),
+    ("b.rtf", binary(b"{\\rtf1 " + b"{" * 500_000), ""),
+    ("a.csv", binary(b'"' + b"a," * 5_000_000), ""),
+    ("a.csv", binary(b"\n" * 1_000_000), "holds no text"),
+    *(
+        (f"a{kind}", binary(b"\xd0\xcf\x11\xe0\xa1\xb1"), "is protected by a password or in an old format")
+        for kind in PACKAGES
+    ),
+    *((f"b{kind}", binary(b"PK\x03\x04 no zip"), f"is not a real {kind[1:]} file") for kind in PACKAGES),
+    *((f"c{kind}", zip_bomb, "unpacks to 210 MB") for kind in PACKAGES),
+    *((f"d{kind}", hostile_files.many_parts, "holds 20,000 parts") for kind in PACKAGES),
 ]
 
 
-@pytest.mark.parametrize(("name", "make", "sentence"), ATTACKS, ids=[sentence for *_, sentence in ATTACKS])
+@pytest.mark.parametrize(
+    ("name", "make", "sentence"), ATTACKS, ids=[f"{name} {sentence[:30]}" for name, _, sentence in ATTACKS]
+)
 def test_a_bad_file_is_answered_with_a_sentence(tmp_path, name, make, sentence):
-    read = read_document if "damaged" in sentence else parse  # a child costs half a second; a parser's crash needs one
+    # A child costs half a second; a parser's crash needs one.
+    read = read_document if "damaged" in sentence or not sentence else parse
+    if not sentence:  # read or refused, and never a crash of ours
+        with contextlib.suppress(UserError):
+            assert read(make(tmp_path / name)).text
+        return
     with pytest.raises(UserError) as error:
         read(make(tmp_path / name))
     assert sentence in str(error.value)
     assert str(tmp_path) not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", PACKAGES)
+def test_entities_bring_nothing_in(tmp_path, kind):
+    """A billion laughs, and a file of the machine: refused, or read without them."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("of the machine")
+    source = real(tmp_path / f"source{kind}")
+    assert "harmless" in parse(source).text
+    laughs = hostile_files.with_declaration(
+        tmp_path / f"laughs{kind}", source, hostile_files.billion_laughs(), "&l9;", "harmless"
+    )
+    outside = hostile_files.with_declaration(
+        tmp_path / f"outside{kind}", source, hostile_files.file_of_the_machine(secret), "x &file;", "harmless"
+    )
+    for file in (laughs, outside):
+        try:
+            text = read_document(file).text
+        except UserError as error:
+            assert f"is damaged or not a real {kind[1:]} file" in str(error) or "holds no text" in str(error)
+        else:
+            assert kind == ".epub"  # its pages are read as web pages, which know no entities of their own
+            assert "lollol" not in text and "of the machine" not in text
+
+
+def test_macros_and_formulas_are_not_run_and_links_not_followed(tmp_path):
+    with zipfile.ZipFile(real(tmp_path / "a.docx"), "a") as file:
+        file.writestr("word/vbaProject.bin", b"Shell")
+    assert read_document(tmp_path / "a.docx").text == "harmless"
+    rows = [["=1+1", '=HYPERLINK("http://x/","a")', "='file:///etc/[passwd]x'!A1"], ["harmless"]]
+    assert read_document(makers.xlsx(tmp_path / "a.xlsx", {"Sheet": rows})).text == "Sheet\nharmless"
+    (tmp_path / "a.csv").write_text("=cmd|'/c calc'!A1,harmless\n")
+    assert read_document(tmp_path / "a.csv").text == "=cmd|'/c calc'!A1\tharmless"
+    html = "<link rel=stylesheet href=http://127.0.0.1:9/x><iframe src=file:///etc/passwd></iframe><p>harmless</p>"
+    (tmp_path / "a.html").write_text(html)
+    assert read_document(tmp_path / "a.html").text == "harmless"
+
+
+def test_a_sheet_that_claims_to_be_vast_is_read_by_what_it_holds(tmp_path):
+    source = makers.xlsx(tmp_path / "source.xlsx", {"Sheet": [["harmless"]]})
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(tmp_path / "a.xlsx", "w") as new:
+        for entry in old.infolist():
+            data = old.read(entry).replace(b'<dimension ref="A1"', b'<dimension ref="A1:XFD1048576"')
+            data = data.replace(b'<row r="1"', b'<row r="1048576"').replace(b'r="A1"', b'r="XFD1048576"')
+            new.writestr(entry, data)
+    with contextlib.suppress(UserError):
+        assert "harmless" in read_document(tmp_path / "a.xlsx").text
 
 
 def test_a_pdf_that_only_forbids_printing_is_read(tmp_path):
@@ -261,7 +259,7 @@ def test_command_line_prints_json_and_refuses_in_a_sentence(tmp_path):
     (tmp_path / "a.txt").write_text("Hej")
     command = [sys.executable, "-m", "space.documents"]
     good = subprocess.run([*command, tmp_path / "a.txt"], capture_output=True, text=True)
-    assert json.loads(good.stdout) == {"text": "Hej", "kind": "text", "pages": None, "notes": []}
+    assert json.loads(good.stdout) == {"text": "Hej", "kind": "txt", "pages": None, "notes": []}
     bad = subprocess.run([*command, tmp_path / "none.txt"], capture_output=True, text=True)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr == f"error: {tmp_path}/none.txt does not exist: check the path\n"

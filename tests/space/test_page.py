@@ -13,8 +13,8 @@ from space.gallery import examples
 from space.reader import Progress, Reader, Reading
 from training.qa.answers import Answer
 
+from .makers import encrypted_pdf, pdf
 from .test_cards import HOSTILE
-from .test_documents import encrypted_pdf, pdf
 
 SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
 
@@ -134,9 +134,10 @@ def test_a_pdf_is_read_and_deleted(visit, page_server, tmp_path):
     pdf(tmp_path / "report.pdf", "The committee met in Uppsala.", "It closed in Visby.")
     tab.page.set_input_files("input[type=file]", tmp_path / "report.pdf")
     tab.page.wait_for_function("() => document.querySelector('#notice').innerText.includes('report.pdf')")
-    assert "2 pages · 50 characters" in tab.text("#notice")
+    assert "2 pages · 51 characters" in tab.text("#notice")
     tab.ask("Visby")
     assert tab.marked() == "Visby"
+    assert tab.text(".card .to-page") == "page 2"
     kept = [path.read_bytes() for path in page_server.temporary.rglob("*") if path.is_file()]
     assert b"".join(kept) == b""  # gradio leaves an empty file of its own
     assert tab.problems == []
