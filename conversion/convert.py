@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from foundation.cards import CARD
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, check_output_dir
+from foundation.push import check_id, settle
 
 from .card import write_card
 from .checkpoint import cast, write_safetensors
@@ -34,7 +35,7 @@ from .plan import (
     position_table,
     source_offset,
 )
-from .publish import check_model_id, publish
+from .publish import publish
 from .source import card_facts, left_out, open_source, public_name
 from .tokens import settle_padding
 from .verify import verify as prove
@@ -187,8 +188,10 @@ def main() -> None:
         raise UserError("--push_to_hub needs --hub_model_id: give org/name")
     if arguments.private and not arguments.push_to_hub:
         raise UserError("--private is of a repository that is pushed to: give --push_to_hub too, or leave it out")
-    if arguments.hub_model_id:
-        check_model_id(arguments.hub_model_id)
+    if arguments.push_to_hub:
+        arguments.hub_model_id = settle(arguments.hub_model_id, "model", private=arguments.private)
+    elif arguments.hub_model_id:
+        check_id(arguments.hub_model_id, "--hub_model_id")
     folder = convert(
         arguments.model_name_or_path,
         arguments.output_dir,

@@ -8,11 +8,25 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from .cli import UserError
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Whether a path with forward slashes is one of `patterns`: part by part by the shell's rules, so that `*` is of
+    one folder; `**` at the end of a pattern is all that lies below."""
+    parts = path.split("/")
+    for pattern in patterns:
+        names = pattern.split("/")
+        below = names[-1] == "**"
+        names = names[:-1] if below else names
+        if (len(parts) > len(names) if below else len(parts) == len(names)) and all(map(fnmatchcase, parts, names)):
+            return True
+    return False
 
 
 def check_output_dir(

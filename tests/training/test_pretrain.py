@@ -12,7 +12,6 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from conversion.publish import stage_model
 from foundation.cli import UserError
 from tests.conftest import ROOT
 from tests.training import tiny
@@ -172,17 +171,6 @@ def test_a_push_is_one_commit_that_loads_again(command, loopback_hub, monkeypatc
     assert not any("checkpoint" in name or name == "training_args.bin" for name in files)
     again = AutoModelForMaskedLM.from_pretrained("org/long")
     assert again.config.max_position_embeddings == 66
-
-
-def test_a_push_takes_every_tokenizer_s_files_and_no_pickle(tmp_path):
-    model, staged = tmp_path / "model", tmp_path / "staged"
-    taken = {"model.safetensors", "config.json", "vocab.txt", "bpe.codes", "sentencepiece.bpe.model", "losses.png"}
-    for folder in (staged, model / "checkpoint-5"):
-        folder.mkdir(parents=True)
-    for name in (*taken, "training_args.bin", "checkpoint-5/model.safetensors"):
-        (model / name).write_text(name)
-    stage_model(model, staged)
-    assert {path.name for path in staged.iterdir()} == taken
 
 
 def test_a_dataset_of_the_hub_stands_for_the_files(command, material, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -10,7 +11,7 @@ import transformers
 
 from foundation.cli import UserError
 from training import finetune
-from training.qa.model import beside_model, load_qa_model
+from training.qa.model import add_lora, beside_model, load_qa_model
 from training.runs import checkpoints as resume
 
 from . import qa_tiny
@@ -84,3 +85,28 @@ def test_an_edited_text_is_another_run(tmp_path):
     del run["data"]
     (checkpoint / resume.MARK).write_text(json.dumps(run))  # as it was written before data had stamps
     assert resume.prepare_output_dir(args, edited, overwrite=False) == str(checkpoint)
+
+
+def test_peft_s_card_is_not_taken_for_words_of_the_owner_s(tmp_path):
+    """It writes one at every save, which would stand below ours as if somebody had written it."""
+    base = qa_tiny.checkpoint(tmp_path / "base")
+    lora = SimpleNamespace(model_name_or_path=str(base), revision=None, lora_r=2, lora_alpha=4, lora_dropout=0.0)
+    model = add_lora(load_qa_model(str(base))[0], lora)
+    args = SimpleNamespace(output_dir=tmp_path / "out", should_save=True)
+    resume.save_model(
+        SimpleNamespace(args=args, model=model, save_model=lambda: model.save_pretrained(args.output_dir))
+    )
+    assert {path.name for path in args.output_dir.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_an_older_sharded_model_makes_way(tmp_path):
+    """Saving deletes its shards by itself, and they are not missed afterwards."""
+    base = qa_tiny.checkpoint(tmp_path / "base")
+    model, _ = load_qa_model(str(base), fast_attention=False)
+    model.save_pretrained(tmp_path / "out", max_shard_size="20KB")
+    assert len(list((tmp_path / "out").glob("model-*-of-*.safetensors"))) > 1
+    args = SimpleNamespace(output_dir=tmp_path / "out", should_save=True)
+    resume.save_model(
+        SimpleNamespace(args=args, model=model, save_model=lambda: model.save_pretrained(args.output_dir))
+    )
+    assert {path.name for path in args.output_dir.iterdir()} == {"config.json", "model.safetensors"}

@@ -17,8 +17,10 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import TrainerCallback, TrainingArguments
 
+from foundation.cards import CARD
 from foundation.cli import UserError
 from foundation.files import check_output_dir, write_atomically
+from foundation.model_files import KEPT_AT_HOME, RUN
 
 from .arguments import LAST
 
@@ -31,12 +33,7 @@ SAME_ARGUMENTS = ("seed", "data_seed", "per_device_train_batch_size", "gradient_
 
 # What a run leaves at the top of its folder: of an earlier one an adapter would be loaded in the new model's place, a
 # threshold taken for its own, a tokenizer's file pushed. What lies deeper is neither loaded nor pushed, and stays.
-LEFT = ("config.json", "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json",
-        "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json",
-        "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "sentencepiece.bpe.model",
-        "spiece.model", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "training_args.bin",
-        "trainer_state.json", "all_results.json", "train_results.json", "eval_results.json", "predictions.json",
-        "nbest.json", "no_answer.json", "pretrain_results.json", "pretrain_losses.png")  # fmt: skip
+LEFT = tuple(name for name in (*RUN, *KEPT_AT_HOME) if name != CARD)
 DATA = ("train_file_path", "val_file_path", "dataset", "data_files", "eval_dataset", "eval_data_files")
 NO_MATTER = ("overwrite_output_dir", "logging_dir", "model_name", "num_proc")
 
@@ -94,15 +91,18 @@ def save_model(trainer: Any) -> None:
     """
     output_dir = Path(str(trainer.args.output_dir))
     ages = {path: path.stat().st_mtime_ns for path in _left(output_dir)} if trainer.args.should_save else {}
+    if hasattr(trainer.model, "create_or_update_model_card"):
+        trainer.model.create_or_update_model_card = lambda folder: None  # peft's own; ours says what was done
     with explain_full_disk(f"the model into {output_dir}"):
         trainer.save_model()
     for path, age in ages.items():
-        if path.stat().st_mtime_ns == age:
+        # Shards of an earlier model go with the saving itself.
+        if path.exists() and path.stat().st_mtime_ns == age:
             path.unlink()
 
 
 def _left(output_dir: Path) -> list[Path]:
-    return [path for name in LEFT for path in output_dir.glob(name) if path.is_file()]
+    return [path for name in LEFT for path in sorted(output_dir.glob(name)) if path.is_file()]
 
 
 def _check_start_is_kept(output_dir: Path, model: str) -> None:
