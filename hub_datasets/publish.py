@@ -4,7 +4,8 @@
     python -m hub_datasets.publish --dataset xquad_long --repo_id org/xquad_long --nr_concats 1 3 12 24
 
 Each branch is one atomic commit. A repository that is created stays private until everything has been read back through
-the Hub's client and compared with what was built. A second run with nothing changed makes no commit.
+the Hub's client and compared with what was built; one that exists keeps its visibility. A second run with nothing
+changed makes no commit.
 """
 
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.cli import UserError, command_parser, run
-from foundation.files import atomic_folder
+from foundation.files import atomic_folder, write_atomically
 
 BRANCHES = {"main": "Publish the script, its sources and the card", "parquet": "Publish the rows as Parquet files"}
 # What goes from a branch when it is not built again; what its owner has put beside stays.
@@ -50,6 +51,9 @@ def publish(
             _show(Path(folder))
             print((Path(folder) / "main" / "README.md").read_text(encoding="utf-8"))
         return None
+    from foundation.push import settle
+
+    repo_id = settle(repo_id, "dataset", private=private, argument="--repo_id")
     target = Path(output_dir or Path("outputs") / "hub_datasets" / repo_id.replace("/", "--")).expanduser()
     if target.is_dir() and (others := {file.name for file in target.iterdir()} - BRANCHES.keys()):
         raise UserError(
@@ -91,14 +95,19 @@ def _push(
     def head(branch: str) -> Any:
         return retry(lambda: api.repo_info(repo_id, repo_type="dataset", revision=branch))
 
-    unfinished = _is_unfinished(api, repo_id, folder)
+    # A trace of what this machine has created, for a later run where this one breaks off.
+    created = folder.with_name(f".{folder.name}.created")
+    exists = _check_place(api, repo_id, folder)
+    if not exists:
+        write_atomically(created, repo_id)
+    ours = created.is_file() and created.read_text(encoding="utf-8") == repo_id
     commits = {}
     for branch, title in BRANCHES.items():
         url = push_folder(
             folder / branch,
             repo_id,
             "dataset",
-            private=True if unfinished else None,
+            private=None if exists else True,
             message=title,
             delete_patterns=OURS[branch],
             revision=branch,
@@ -107,19 +116,18 @@ def _push(
         commits[branch] = head(branch).sha
     for call, rows in read_back(dataset, repo_id, commits, nr_concats, statistics):
         print(f"{rows:>8,} rows as built  {call}")
-    if unfinished and not private:
+    if ours and not private:
         retry(lambda: api.update_repo_settings(repo_id, repo_type="dataset", private=False))
+    if ours:
+        created.unlink()
     visible = "private" if head("main").private else "public"
     address = f"{api.endpoint}/datasets/{repo_id}"
     print(f"{address} is {visible}")
     return address
 
 
-def _is_unfinished(api: Any, repo_id: str, folder: Path) -> bool:
-    """Whether nobody has seen this repository yet: it is missing, empty, or a run of ours broke off in it.
-
-    Raises UserError when it holds something else, another of these data sets for one.
-    """
+def _check_place(api: Any, repo_id: str, folder: Path) -> bool:
+    """Whether the repository exists; a UserError when it holds something else, another of these data sets for one."""
     from huggingface_hub import errors
 
     from foundation.push import retry
@@ -127,9 +135,7 @@ def _is_unfinished(api: Any, repo_id: str, folder: Path) -> bool:
     try:
         files = set(retry(lambda: api.list_repo_files(repo_id, repo_type="dataset"))) - {".gitattributes"}
     except errors.RepositoryNotFoundError:
-        return True
-    if not files:
-        return True
+        return False
     scripts = {file.name for file in (folder / "main").glob("*.py")}
     sources = {f"data/{file.name}" for file in (folder / "main" / "data").iterdir()}
     if others := {file for file in files if file.startswith("data/")} - sources:
@@ -137,14 +143,12 @@ def _is_unfinished(api: Any, repo_id: str, folder: Path) -> bool:
             f"--repo_id {repo_id!r} holds another data set ({', '.join(sorted(others)[:3])}), which would be replaced: "
             f"choose another repository; what was built is kept in {folder}"
         )
-    if scripts <= files:
-        return not retry(lambda: api.file_exists(repo_id, "README.md", repo_type="dataset", revision="parquet"))
-    if others := files - {"README.md"}:
+    if not scripts <= files and (others := files - {"README.md"}):
         raise UserError(
             f"--repo_id {repo_id!r} holds files of another kind ({', '.join(sorted(others)[:3])}): choose another "
             f"repository; what was built is kept in {folder}"
         )
-    return False  # its owner wrote a card there, and chose who sees it
+    return True
 
 
 def _show(folder: Path) -> None:
@@ -162,7 +166,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, choices=("squad_long", "xquad_long"), help="what to publish")
     parser.add_argument("--repo_id", required=True, help="dataset repository, owner/name; created when missing")
     parser.add_argument("--source_dir", help="folder with the official files; downloaded without it")
-    parser.add_argument("--private", action="store_true", help="keep a repository that is new or empty private")
+    parser.add_argument("--private", action="store_true", help="keep a repository that is created private")
     parser.add_argument("--nr_concats", type=int, nargs="+", default=[1, 3, 12, 24], help="Parquet configurations")
     parser.add_argument("--tokenizer", help="Hub id or folder; adds lengths in tokens to the card")
     parser.add_argument("--output_dir", help="what is built; outputs/hub_datasets/OWNER--NAME without it")

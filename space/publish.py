@@ -10,9 +10,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from foundation.cards import CARD, kept_line
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder
-from foundation.push import push_folder
+from foundation.push import push_folder, settle
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("foundation", "hub_datasets", "conversion", "training", "space")
@@ -56,6 +57,8 @@ def build(folder: Path, model_name_or_path: str | None = None, repo_id: str = "o
         )
     if model_name_or_path is not None and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model_name_or_path):
         raise UserError(f"--model_name_or_path {model_name_or_path!r} is no id of the Hub: give one such as org/name")
+    from huggingface_hub import SpaceCard
+
     for file in _files():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / file, folder / file)
@@ -65,7 +68,10 @@ def build(folder: Path, model_name_or_path: str | None = None, repo_id: str = "o
         shutil.rmtree(folder / "space" / "adapter", ignore_errors=True)
         start, rest = readme.split(OURS[0])
         readme = start + OWN.format(name=model_name_or_path) + rest.split(OURS[1])[1]
-    (folder / "README.md").write_text(readme, encoding="utf-8")
+    card = SpaceCard(readme)
+    card.data["models"] = [model_name_or_path] if model_name_or_path else None  # which the Hub links to
+    header = card.data.to_dict()
+    (folder / CARD).write_text(f"{str(card).rstrip()}\n\n{kept_line(header)}\n", encoding="utf-8")
     (folder / "space" / "requirements.txt").unlink()
     (folder / "requirements.txt").write_text(requirements(), encoding="utf-8")
     model = MODEL.format(name=model_name_or_path) if model_name_or_path else ""
@@ -127,7 +133,9 @@ def main() -> None:
         example="python -m space.publish --repo_id org/long-doc-qa",
     )
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--repo_id", help="Space on the Hub, created when it does not exist")
+    target.add_argument(
+        "--repo_id", help="Space on the Hub, owner/name or a name in your own space; created when missing"
+    )
     target.add_argument("--output_dir", help="write the Space's files into this folder and push nothing")
     parser.add_argument("--model_name_or_path", help="QA model on the Hub that it serves; by default our own adapter")
     parser.add_argument("--private", action="store_true", help="create the Space as private")
@@ -139,20 +147,21 @@ def main() -> None:
             build(folder, arguments.model_name_or_path)
         print(f"written: {arguments.output_dir} (start it there with `python app.py`)")
         return
+    repo_id = settle(arguments.repo_id, "space", private=arguments.private, argument="--repo_id")
     with tempfile.TemporaryDirectory() as temporary:
-        check_space(arguments.repo_id)
-        build(Path(temporary), arguments.model_name_or_path, arguments.repo_id)
+        check_space(repo_id)
+        build(Path(temporary), arguments.model_name_or_path, repo_id)
         url = push_folder(
             temporary,
-            arguments.repo_id,
+            repo_id,
             "space",
             private=arguments.private,
             message="Publish the page",
-            delete_patterns=[f"{room}/*" for room in ROOMS],
+            delete_patterns=[f"{room}/**" for room in ROOMS],
         )
     from huggingface_hub import constants
 
-    print(f"{constants.ENDPOINT}/spaces/{arguments.repo_id}{'' if url else ' is up to date'}")
+    print(f"{constants.ENDPOINT}/spaces/{repo_id}{'' if url else ' is up to date'}")
 
 
 if __name__ == "__main__":

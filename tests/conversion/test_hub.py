@@ -134,13 +134,15 @@ def test_publish_names_the_repository_in_the_card(loopback_hub, tmp_path, source
     convert.convert(str(source), tmp_path / "long", **QUICK)
     (tmp_path / "long" / ".env").write_text("HF_TOKEN=secret")
     (tmp_path / "long" / "optimizer.pt").write_bytes(b"x")
+    for name in ("service-account.json", "notes.txt", "face.png"):
+        (tmp_path / "long" / name).write_text("mine alone")
     code, _, err = command(publish, tmp_path / "long", "--hub_model_id", "tester/mine")
     assert code == 0, err
     pushed = loopback_hub.files("model", "tester/mine")
     card = pushed["README.md"].decode()
     assert "# tester/mine" in card and 'from_pretrained("tester/mine")' in card
     assert "without its proof" in card
-    assert not {".env", "optimizer.pt"} & pushed.keys()
+    assert not {".env", "optimizer.pt", "service-account.json", "notes.txt", "face.png"} & pushed.keys()
     assert "# long" in (tmp_path / "long" / "README.md").read_text()  # the local folder stays as it was
 
 
@@ -222,14 +224,32 @@ def test_gated_source_without_a_login(loopback_hub, tmp_path, source, command, m
     assert "is gated: accept its terms on the Hub and log in" in err.splitlines()[-1]
 
 
-def test_push_without_a_login_keeps_the_folder(tmp_path, source, command, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "")
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    flags = ["--no_verify", "--push_to_hub", "--hub_model_id", "org/long-256"]
-    code, _, err = command(convert, "--model_name_or_path", source, "--output_dir", tmp_path / "long", *SMALL, *flags)
-    assert code == 2
-    assert "no login was found" in err.splitlines()[-1]
+def test_a_missing_login_is_said_before_the_conversion_and_a_failing_hub_keeps_it(
+    loopback_hub, tmp_path, source, command, monkeypatch
+):
+    convert_it = ["--model_name_or_path", source, "--output_dir", tmp_path / "long", *SMALL, "--no_verify"]
+    flags = [*convert_it, "--push_to_hub", "--hub_model_id", "org/long-256"]
+    with monkeypatch.context() as nobody:
+        nobody.setenv("HF_TOKEN", "")
+        nobody.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        code, _, err = command(convert, *flags)
+    assert code == 2 and "no login was found" in err.splitlines()[-1] and not (tmp_path / "long").exists()
+    loopback_hub.fail("POST .*/commit/", "status", times=99, status=403)
+    code, _, err = command(convert, *flags)
+    assert code == 2 and "org/long-256 was not pushed" in err.splitlines()[-1]
     assert (tmp_path / "long" / "model.safetensors").is_file()
+
+
+def test_a_name_without_an_owner_is_the_login_s_everywhere(loopback_hub, tmp_path, source, command):
+    flags = ["--output_dir", tmp_path / "long", *SMALL, "--no_verify", "--push_to_hub", "--hub_model_id", "mine"]
+    code, out, err = command(convert, "--model_name_or_path", source, *flags)
+    assert code == 0 and "tester/mine/commit/" in out, err
+    assert "# tester/mine" in loopback_hub.files("model", "tester/mine")["README.md"].decode()
+    code, out, _ = command(publish, tmp_path / "long", "--hub_model_id", "mine")
+    assert code == 0 and "mine holds these files already" in out
+    loopback_hub.repo("model", "tester/mine").private = False
+    code, _, err = command(publish, tmp_path / "long", "--hub_model_id", "mine", "--private")
+    assert code == 2 and "tester/mine exists and is public" in err
 
 
 def test_a_lost_answer_makes_one_commit(loopback_hub, tmp_path, source, command):

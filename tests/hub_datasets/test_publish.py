@@ -190,6 +190,20 @@ def test_an_output_folder_with_other_things_in_it_is_left_alone(run, here, tmp_p
 
 
 @pytest.mark.usefixtures("few_languages")
+@pytest.mark.parametrize("there", [True, False])
+def test_an_empty_repository_keeps_its_visibility(run, here, there):
+    here.api().create_repo(REPO, repo_type="dataset", private=there)
+    if there:
+        run()
+        assert here.files("dataset", REPO)
+    else:
+        with pytest.raises(UserError, match="exists and is public"):
+            run(private=True)
+        assert here.files("dataset", REPO) == {}
+    assert here.repo("dataset", REPO).private is there
+
+
+@pytest.mark.usefixtures("few_languages")
 def test_visibility(run, here):
     run(private=True)
     assert here.repo("dataset", REPO).private
@@ -229,7 +243,8 @@ def test_lasting_faults_leave_nothing_to_be_seen_and_the_next_run_finishes(run, 
     fault.times = 0
     run()
     assert len(here.titles("dataset", REPO)) == len(here.titles("dataset", REPO, "parquet")) == 2
-    assert here.repo("dataset", REPO).private == ("settings" in request_)
+    assert not here.repo("dataset", REPO).private
+    assert not list(tmp_path.glob(".built*"))
 
 
 def command(hub, folder, *arguments, cwd=ROOT, environment=None):

@@ -101,6 +101,29 @@ def test_a_space_of_another_kind_is_left_alone(loopback_hub, monkeypatch):
     assert loopback_hub.files("space", "org/other")["app.py"] == b"x"
 
 
+def test_a_space_keeps_what_its_owner_wrote_and_nothing_of_the_one_before(loopback_hub, monkeypatch):
+    loopback_hub.here(monkeypatch)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["publish", "--repo_id", "page", *words])
+        publish.main()
+        return loopback_hub.files("space", "tester/page")  # the space of the login
+
+    card = run("--model_name_or_path", "org/first")["README.md"].decode()
+    assert yaml.safe_load(card.split("---")[1])["models"] == ["org/first"] and 'Client("tester/page")' in card
+    api, here = loopback_hub.api(), {"repo_id": "tester/page", "repo_type": "space"}
+    mine = card.replace("sdk: gradio", "sdk: gradio\nheader: mini") + "\nBy hand.\n"
+    by_hand = {"README.md": mine.encode(), "logo.png": b"x", "space/face.PNG": b"x", "packages.txt": b"ffmpeg"}
+    for path, content in {**by_hand, "training/old.py": b"", "space/adapter/adapter_model.safetensors": b"x"}.items():
+        api.upload_file(path_or_fileobj=content, path_in_repo=path, **here)
+    files = run("--model_name_or_path", "org/second")
+    assert by_hand.keys() <= files.keys()
+    assert not {"training/old.py", "space/adapter/adapter_model.safetensors"} & files.keys()
+    card = files["README.md"].decode()
+    assert card.endswith("\nBy hand.\n") and "header: mini" in card and "org/second" in card and "first" not in card
+    assert loopback_hub.titles("space", "tester/page").count("Publish the page") == 2
+
+
 def published(loopback_hub, monkeypatch, tmp_path) -> Path:
     """Publish twice (the second changes nothing) and fetch as anybody does."""
     from huggingface_hub import snapshot_download
