@@ -1,7 +1,7 @@
 """Does length pay? F1 on XQ3 as documents grow from 1 paragraph to 24, for several ways of reading them.
 
     python -m benchmarks.length_curve --data_dir data/xquad --language en \\
-        --reader "512 with stride=runs/short" --reader "4,096=runs/long" --output docs/length_curve
+        --reader "512 with stride=runs/short" --reader "4,096=runs/long" --output docs/length_curve.json
 
 A reader is a label, a checkpoint or adapter, and, after `@`, the window's tokens (`cut=runs/long@512`). Each point is a
 run of training/score.py (questions: first, SQuAD's official metric); points that are there already are not run again,
@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--nr_concats", type=int, nargs="+", default=list(PARAGRAPHS), help="paragraphs a document")
     parser.add_argument("--max_eval_samples", type=int, help="questions a language and point (default: all 240)")
     parser.add_argument("--runs", default="runs/length_curve", help="folder that keeps the points")
-    parser.add_argument("--output", default="docs/length_curve", help="path of the JSON and the plot, without ending")
+    parser.add_argument("--output", default="docs/length_curve.json", help="the figures; the plot lies beside")
     parser.add_argument("--bf16", action="store_true", help="read under bfloat16 autocast")
     return parser
 
@@ -88,9 +88,9 @@ def main() -> None:
         "machine": {"processor": processor(), "python": platform.python_version()},
         "curves": curves,
     }
-    write_atomically(f"{args.output}.json", json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+    write_atomically(Path(args.output).with_suffix(".json"), json.dumps(result, ensure_ascii=False, indent=1) + "\n")
     series = {c["reader"]: ([p["paragraphs"] for p in c["points"]], [p["f1"] for p in c["points"]]) for c in curves}
-    plots.lines(Path(f"{args.output}.png"), f"XQ3, {args.language}", "paragraphs a document", series, "F1")
+    plots.lines(Path(args.output).with_suffix(".png"), f"XQ3, {args.language}", "paragraphs a document", series, "F1")
     header = ["paragraphs", *(str(count) for count in args.nr_concats)]
     print(tables.aligned(header, [[c["reader"], *(p["f1"] for p in c["points"])] for c in curves]))
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from foundation.cards import CARD
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, check_output_dir
+from foundation.model_files import CONVERSION
 from foundation.push import check_id, settle
 
 from .card import write_card
@@ -43,6 +44,7 @@ from .verify import verify as prove
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+REPORT = "conversion_report.json"
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
@@ -79,7 +81,8 @@ def convert(
     Raises:
         UserError: an argument or the source is not fit for conversion; nothing has been written.
     """
-    target = check_output_dir(output_dir, overwrite)
+    check_apart(output_dir, model_name_or_path)
+    target = check_output_dir(output_dir, CONVERSION if overwrite else None, mark=REPORT)
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"--dtype {dtype!r} is not one of {', '.join(DTYPES)}")
     source = open_source(model_name_or_path, revision)
@@ -109,7 +112,7 @@ def convert(
     notes = mapping.notes + (describe(tensors, first) if mapping.has_global else [])
     notes += [padding] * bool(padding) + left_out(source)
 
-    with atomic_folder(target, overwrite) as folder:
+    with atomic_folder(target, CONVERSION if overwrite else None, mark=REPORT) as folder:
         write_safetensors(folder / "model.safetensors", outputs)
         config.save_pretrained(folder)
         save_tokenizer(tokenizer, folder, max_pos)
@@ -130,7 +133,7 @@ def convert(
             "notes": notes,
             "proof": proof and proof.to_dict(),
         }
-        (folder / "conversion_report.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        (folder / REPORT).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         name = hub_model_id or target.resolve().name
         write_card(folder, name, record, proof, card_facts(source), before=target / CARD)
     for note in notes:
@@ -156,7 +159,7 @@ def parse_arguments() -> argparse.Namespace:
         example="python -m conversion.convert --model_name_or_path embedded --output_dir long-4096",
     )
     parser.add_argument("--model_name_or_path", required=True, help='local folder, Hub id, or "embedded"')
-    parser.add_argument("--output_dir", required=True, help="folder of the result, which must not exist yet")
+    parser.add_argument("--output_dir", required=True, help="folder of the result, new or empty")
     parser.add_argument("--max_pos", type=int, default=4096, help=f"tokens to read, at most {LONGEST}")
     parser.add_argument(
         "--tile_from",
@@ -174,7 +177,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--revision", help="branch, tag or commit of a Hub id")
     parser.add_argument("--dtype", choices=tuple(DTYPES), help="type of the written weights (default: the source's)")
-    parser.add_argument("--overwrite_output_dir", action="store_true", help="replace an existing folder at the end")
+    parser.add_argument(
+        "--overwrite_output_dir", action="store_true", help="replace what an earlier conversion wrote there"
+    )
     parser.add_argument("--no_verify", action="store_true", help="skip the proof that the result equals its source")
     parser.add_argument("--push_to_hub", action="store_true", help="push the folder in one commit when it is done")
     parser.add_argument("--hub_model_id", help="org/name, for --push_to_hub and the model card")

@@ -1,7 +1,7 @@
 """Export a Longformer to ONNX, encoder or head, and check it against PyTorch under onnxruntime.
 
-    python -m conversion.export_onnx long-4096 --output long-4096-onnx
-    python -m conversion.export_onnx long-4096 --output long-4096-int8 --precision int8
+    python -m conversion.export_onnx long-4096 --output_dir long-4096-onnx
+    python -m conversion.export_onnx long-4096 --output_dir long-4096-int8 --precision int8
 
 The graph is that of the fast attention. Batch and length are dynamic: any length up to the model's is taken. Inputs are
 int64 (batch, length): `input_ids`, `attention_mask`, `global_attention_mask`, and `token_type_ids` where the model
@@ -22,6 +22,7 @@ from typing import Any
 
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, check_output_dir
+from foundation.model_files import TOKENIZER
 
 from .named import resolve
 
@@ -32,6 +33,8 @@ NEAR = {"float16": 0.02, "int8": 0.5}
 LARGEST_OUTPUT = 2**30  # bytes: longer inputs are checked only where asked for
 LENGTHS = (512, 1024, 4096)
 OPSET = 18
+REPORT = "onnx_report.json"
+WRITTEN = ("model.onnx", "model.onnx.data", "config.json", "generation_config.json", *TOKENIZER, REPORT)
 COLUMNS = ("length", "global tokens", "difference", "onnxruntime s", "PyTorch native s", "PyTorch fast s")
 OUTPUTS = {
     "LongformerModel": ("last_hidden_state",),
@@ -44,14 +47,14 @@ OUTPUTS = {
 
 def export_onnx(
     model_name_or_path: str,
-    output: str | Path,
+    output_dir: str | Path,
     *,
     lengths: Sequence[int] | None = None,
     precision: str = "float32",
     overwrite: bool = False,
     repeats: int = 1,
 ) -> list[dict[str, float]]:
-    """Write `output`/model.onnx with tokenizer, config and onnx_report.json; whole, checked, or not at all.
+    """Write `output_dir`/model.onnx with tokenizer, config and onnx_report.json; whole, checked, or not at all.
 
     Args:
         model_name_or_path: a Longformer (folder or Hub id) with a head of `OUTPUTS`, or whose encoder is taken.
@@ -75,15 +78,15 @@ def export_onnx(
         raise UserError(f"ONNX needs {', '.join(absent)}, not installed here: run `pip install '.[onnx]'`")
     if repeats < 1:
         raise UserError(f"--repeats {repeats} is below 1: give a whole number from 1 up")
-    target = check_output_dir(output, overwrite, "--output", "--overwrite_output_dir")
+    target = check_output_dir(output_dir, WRITTEN if overwrite else None, mark=REPORT)
     name = resolve(model_name_or_path)
-    check_apart(target, name, "--output")
+    check_apart(target, name)
     model, outputs = _load(name, model_name_or_path)
     longest = model.config.max_position_embeddings - model.config.pad_token_id - 1
     lengths = lengths or _lengths(model.config, outputs, longest)
     if not all(1 <= length <= longest for length in lengths):
         raise UserError(f"--lengths {' '.join(map(str, lengths))}: the model reads 1 to {longest} tokens, give such")
-    with atomic_folder(target, overwrite, "--output") as folder:
+    with atomic_folder(target, WRITTEN if overwrite else None, mark=REPORT) as folder:
         print("exporting …", file=sys.stderr)
         _write_graph(model.half() if precision == "float16" else model, outputs, folder / "model.onnx")
         model.float()
@@ -94,7 +97,7 @@ def export_onnx(
         AutoTokenizer.from_pretrained(name, trust_remote_code=False).save_pretrained(folder)
         report = {"opset": OPSET, "precision": precision, "outputs": outputs}
         report |= {"threads": torch.get_num_threads(), "rows": rows}
-        (folder / "onnx_report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return rows
 
 
@@ -264,10 +267,10 @@ def table(rows: list[dict[str, float]]) -> str:
 def main() -> None:
     parser = command_parser(
         description="Export a Longformer, encoder or head, to ONNX and check it against PyTorch.",
-        example="python -m conversion.export_onnx long-4096 --output long-4096-onnx",
+        example="python -m conversion.export_onnx long-4096 --output_dir long-4096-onnx",
     )
     parser.add_argument("model", metavar="MODEL", help="a Longformer: folder or Hub id")
-    parser.add_argument("--output", required=True, help="folder of the result, which must not exist yet")
+    parser.add_argument("--output_dir", "--output", required=True, help="folder of the result, new or empty")
     parser.add_argument(
         "--lengths", type=int, nargs="+", help=f"token counts to check (default: of {LENGTHS} those that it reads)"
     )
@@ -278,11 +281,13 @@ def main() -> None:
         help="of the graph: float16 halves it, for GPUs; int8 quarters it, for CPUs",
     )
     parser.add_argument("--repeats", type=int, default=1, help="runs whose median is the time in the table")
-    parser.add_argument("--overwrite_output_dir", action="store_true", help="replace an existing folder at the end")
+    parser.add_argument(
+        "--overwrite_output_dir", action="store_true", help="replace what an earlier export wrote there"
+    )
     arguments = parser.parse_args()
     rows = export_onnx(
         arguments.model,
-        arguments.output,
+        arguments.output_dir,
         lengths=arguments.lengths,
         precision=arguments.precision,
         overwrite=arguments.overwrite_output_dir,

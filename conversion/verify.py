@@ -94,19 +94,19 @@ def main() -> None:
 
     parser = command_parser(
         description="Prove that a converted model computes what its source computes.",
-        example="python -m conversion.verify embedded long-4096 --json proof.json",
+        example="python -m conversion.verify embedded long-4096 --output proof.json",
     )
     parser.add_argument("source", metavar="SOURCE", help='what was converted: folder, Hub id, or "embedded"')
     parser.add_argument("converted", metavar="CONVERTED", help="what became of it: folder or Hub id")
     parser.add_argument("--revision", help="branch, tag or commit of SOURCE on the Hub")
-    parser.add_argument("--json", help="also write the report to this file")
+    parser.add_argument("--output", "--json", help="also write the report to this file, as JSON")
     arguments = parser.parse_args()
     try:
         report = verify(arguments.source, arguments.converted, revision=arguments.revision)
     except VerificationError as error:
-        _tell(error.report, arguments.json)
+        _tell(error.report, arguments.output)
         raise
-    _tell(report, arguments.json)
+    _tell(report, arguments.output)
 
 
 def _tell(report: Report, path: str | None) -> None:

@@ -31,18 +31,45 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
 
 def check_output_dir(
     target: str | Path,
-    overwrite: bool = False,
+    replaces: Iterable[str] | None = None,
     argument: str = "--output_dir",
     replace_flag: str | None = "--overwrite_output_dir",
+    mark: str | None = None,
 ) -> Path:
-    """Refuse an output folder that holds something, unless `overwrite`; returns it as a Path."""
+    """Refuse an output folder that holds something, or with `replaces` something else; returns it as a Path.
+
+    Args:
+        replaces: patterns (see `matches`) of what the command writes, and so may replace; None: nothing.
+        replace_flag: the flag that sets `replaces`, for the advice.
+        mark: a file that the command writes every time: a folder without it is another's, whatever its names.
+    """
     target = Path(target).expanduser()
     if target.exists() and not target.is_dir():
         raise UserError(f"{argument} {str(target)!r} is a file: give a folder that does not exist yet")
-    if target.is_dir() and any(target.iterdir()) and not overwrite:
+    if not target.is_dir() or not any(target.iterdir()):
+        return target
+    if replaces is None:
         advice = f", or add {replace_flag}" if replace_flag else ""
         raise UserError(f"{argument} {str(target)!r} exists and is not empty: choose another folder{advice}")
+    if others := _others(target, tuple(replaces)):
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise UserError(
+            f"{argument} {str(target)!r} holds what this command did not write ({', '.join(others[:3])}{more}), which "
+            "would be lost: choose another folder, or move that elsewhere"
+        )
+    if mark and not (target / mark).exists():
+        raise UserError(
+            f"{argument} {str(target)!r} was not written by this command (it has no {mark}) and would be lost: choose "
+            "another folder"
+        )
     return target
+
+
+def _others(folder: Path, names: tuple[str, ...]) -> list[str]:
+    """Files that `names` do not have, hidden ones too."""
+    paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    relative = sorted(path.relative_to(folder).as_posix() for path in paths)
+    return [path for path in relative if not matches(path, names)]
 
 
 def check_apart(target: str | Path, source: str | Path, argument: str = "--output_dir") -> None:
@@ -57,16 +84,18 @@ def check_apart(target: str | Path, source: str | Path, argument: str = "--outpu
 @contextlib.contextmanager
 def atomic_folder(
     target: str | Path,
-    overwrite: bool = False,
+    replaces: Iterable[str] | None = None,
     argument: str = "--output_dir",
     replace_flag: str | None = "--overwrite_output_dir",
+    mark: str | None = None,
 ) -> Iterator[Path]:
     """Yield an empty folder beside `target` and rename it to `target` when the block ends well.
 
-    A block that raises, or a process that is killed, leaves `target` as it was. With `overwrite` the old folder is
-    moved aside first and removed last, so that at every moment the name holds the old content, nothing, or the new.
+    A block that raises, or a process that is killed, leaves `target` as it was. With `replaces` (as for
+    `check_output_dir`) the old folder is moved aside first and removed last, so that at every moment the name holds the
+    old content, nothing, or the new.
     """
-    given = check_output_dir(target, overwrite, argument, replace_flag)
+    given = check_output_dir(target, replaces, argument, replace_flag, mark)
     target = given.resolve()  # a link to a folder cannot be renamed over, the folder can
     if target.is_mount() or any(
         place.is_relative_to(target) for place in (Path.cwd(), Path("~").expanduser().resolve())

@@ -18,6 +18,8 @@ from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, write_atomically
 
 BRANCHES = {"main": "Publish the script, its sources and the card", "parquet": "Publish the rows as Parquet files"}
+# What a folder that was built before holds.
+BUILT = ("main/README.md", "main/*.py", "main/data/*", "parquet/README.md", "parquet/nr_concats-*/*.parquet")
 # What goes from a branch when it is not built again; what its owner has put beside stays.
 OURS = {"main": ["data/*"], "parquet": ["nr_concats-*/*"]}
 
@@ -55,12 +57,7 @@ def publish(
 
     repo_id = settle(repo_id, "dataset", private=private, argument="--repo_id")
     target = Path(output_dir or Path("outputs") / "hub_datasets" / repo_id.replace("/", "--")).expanduser()
-    if target.is_dir() and (others := {file.name for file in target.iterdir()} - BRANCHES.keys()):
-        raise UserError(
-            f"--output_dir {str(target)!r} holds what publishing did not build ({', '.join(sorted(others)[:3])}), and "
-            "would lose it: choose another folder"
-        )
-    with atomic_folder(target, overwrite=True) as work:
+    with atomic_folder(target, BUILT) as work:
         statistics = build(dataset, work, repo_id, source, nr_concats, tokenizer)
     files = [file for file in target.rglob("*") if file.is_file()]
     print(f"{target}: {len(files)} files, {sum(file.stat().st_size for file in files):,} bytes")

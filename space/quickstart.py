@@ -26,6 +26,7 @@ from foundation.files import check_output_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "hub_datasets" / "sample"
+PARTS = ("long/**", "finetuned/**", "scores/**", "scores-adapter/**")
 STEPS = 16
 QUESTION_ID = "printing-3-2"  # one of few that this small model answers across languages; see README, Status
 
@@ -142,10 +143,10 @@ def main() -> None:
         example="python -m space.quickstart --output_dir runs/quickstart",
     )
     parser.add_argument("--output_dir", default="runs/quickstart", help="folder for the models and the scores")
-    parser.add_argument("--overwrite_output_dir", action="store_true", help="write into a folder that holds something")
+    parser.add_argument("--overwrite_output_dir", action="store_true", help="replace what an earlier run wrote there")
     parser.add_argument("--reader_model", help="QA model that answers at the end (default: the adapter in space/)")
     arguments = parser.parse_args()
-    folder = check_output_dir(arguments.output_dir, arguments.overwrite_output_dir).resolve()
+    folder = check_output_dir(arguments.output_dir, PARTS if arguments.overwrite_output_dir else None).resolve()
     quickstart(folder, arguments.reader_model)
 
 

@@ -28,7 +28,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--adapter", nargs="+", required=True, help="output folders of finetune.py with --lora_r")
     parser.add_argument("--weights", nargs="+", type=float, help="share of each; the sum is 1 (default: equal shares)")
     parser.add_argument("--output_dir", required=True, help="folder to write")
-    parser.add_argument("--overwrite_output_dir", action="store_true", help="replace what is there")
+    parser.add_argument(
+        "--overwrite_output_dir", action="store_true", help="replace what an earlier averaging wrote there"
+    )
     return parser
 
 
@@ -70,7 +72,7 @@ def average(
             raise UserError(f"--adapter {str(adapter)!r} does not hold the tensors of {str(adapters[0])!r}")
         for name, tensor in tensors.items():
             mean[name] = mean.get(name, torch.zeros(tensor.shape)) + share * tensor.float()
-    with atomic_folder(output_dir, overwrite) as folder:
+    with atomic_folder(output_dir, (WEIGHTS, CONFIG) if overwrite else None) as folder:
         save_file(mean, folder / WEIGHTS, metadata={"format": "pt"})
         (folder / CONFIG).write_text(json.dumps(configs[0], indent=2, sort_keys=True) + "\n")
     return output_dir

@@ -17,6 +17,8 @@ from foundation.files import atomic_folder, check_apart, read_json
 from training import finetuning
 from training.runs.origin import origin_of
 
+WRITTEN = ("adapter_model.safetensors", "adapter_config.json", "scores.json", CARD)
+THRESHOLD = "no_answer.json"  # benchmarks.no_answer puts it beside
 LARGEST = 8_000_000  # bytes; what a repository of code can carry
 TEMPLATE = Path(finetuning.__file__).with_name("packed_card.md.j2")
 
@@ -32,7 +34,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--made_by", required=True, help="the command that trained it, for the card")
     parser.add_argument("--about", default="", help="a sentence for the card, such as what languages were trained on")
     parser.add_argument("--output_dir", required=True, help="folder to write")
-    parser.add_argument("--overwrite_output_dir", action="store_true", help="replace what is there")
+    parser.add_argument(
+        "--overwrite_output_dir", action="store_true", help="replace what an earlier packing wrote there"
+    )
     return parser
 
 
@@ -56,12 +60,28 @@ def pack(
         language: {name: round(score[name], 4) for name in ("exact_match", "f1")}
         for language, score in xquad["languages"].items()
     }
-    with atomic_folder(output_dir, overwrite) as folder:
+    threshold = _threshold_to_keep(output_dir / THRESHOLD, content) if overwrite else None
+    with atomic_folder(output_dir, (*WRITTEN, THRESHOLD) if overwrite else None) as folder:
+        if threshold is not None:
+            (folder / THRESHOLD).write_bytes(threshold)
         (folder / "adapter_model.safetensors").write_bytes(content)
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         (folder / "scores.json").write_text(json.dumps({"xquad": scores}, indent=1) + "\n")
         _write_card(folder, output_dir / CARD, config, xquad, made_by, about)
     return output_dir
+
+
+def _threshold_to_keep(path: Path, weights: bytes) -> bytes | None:
+    """no_answer.json of the same weights, packed before; None where there is none."""
+    if not path.is_file():
+        return None
+    packed = path.with_name("adapter_model.safetensors")
+    if not packed.is_file() or packed.read_bytes() != weights:
+        raise UserError(
+            f"--output_dir {str(path.parent)!r} holds {THRESHOLD}, which was measured on other weights: move it "
+            "elsewhere, pack again, and measure with benchmarks.no_answer --write_threshold"
+        )
+    return path.read_bytes()
 
 
 def _write_card(

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -138,12 +139,21 @@ def test_output_folder_that_is_not_empty(refused, source, tmp_path):
     assert (tmp_path / "long" / "mine.txt").read_text() == "keep"
 
 
-def test_overwriting_replaces_the_folder(source, tmp_path):
-    (tmp_path / "long").mkdir()
-    (tmp_path / "long" / "old.txt").write_text("old")
-    convert(str(source), tmp_path / "long", max_pos=256, attention_window=64, overwrite=True, verify=False)
-    assert not (tmp_path / "long" / "old.txt").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["long", "source"]
+def test_overwriting_replaces_a_conversion_and_nothing_else(source, tmp_path):
+    flags = {"max_pos": 256, "attention_window": 64, "verify": False}
+    long = convert(str(source), tmp_path / "long", **flags)
+    (long / "README.md").write_text((long / "README.md").read_text() + "\nBy hand.\n")
+    (long / "vocab.txt").write_text("of an older tokenizer")
+    convert(str(source), long, overwrite=True, **{**flags, "max_pos": 512})
+    assert not (long / "vocab.txt").exists() and "By hand." in (long / "README.md").read_text()
+    (long / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds what this command did not write \(notes\.txt\)"):
+        convert(str(source), long, overwrite=True, **flags)
+    assert (long / "notes.txt").read_text() == "mine"
+    shutil.copytree(source, tmp_path / "another")
+    with pytest.raises(UserError, match=r"it has no conversion_report\.json"):
+        convert(str(source), tmp_path / "another", overwrite=True, **flags)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "long", "source"]
 
 
 def test_revision_of_a_local_folder(refused, source):

@@ -125,7 +125,7 @@ def test_a_lost_pooler(tmp_path):
 
 def test_the_report_of_a_failed_proof_is_written(broken, tmp_path):
     source, long = broken(lambda tensors: tensors["longformer.embeddings.word_embeddings.weight"].neg_())
-    command = [sys.executable, "-m", "conversion.verify", str(source), str(long), "--json", str(tmp_path / "r.json")]
+    command = [sys.executable, "-m", "conversion.verify", str(source), str(long), "--output", str(tmp_path / "r.json")]
     assert subprocess.run(command, capture_output=True).returncode == 2
     assert json.loads((tmp_path / "r.json").read_text())["passed"] is False
 
@@ -233,7 +233,7 @@ def test_a_failed_proof_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_command_line(pair, broken, tmp_path):
     source, long = pair
     command = [sys.executable, "-m", "conversion.verify", str(source)]
-    good = subprocess.run([*command, str(long), "--json", str(tmp_path / "r.json")], capture_output=True, text=True)
+    good = subprocess.run([*command, str(long), "--output", str(tmp_path / "r.json")], capture_output=True, text=True)
     assert good.returncode == 0, good.stderr
     assert "hidden states" in good.stdout
     assert json.loads((tmp_path / "r.json").read_text())["passed"] is True

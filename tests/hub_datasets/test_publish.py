@@ -184,7 +184,7 @@ def test_a_private_repository_with_a_card_of_its_owners_stays_private(run, here)
 def test_an_output_folder_with_other_things_in_it_is_left_alone(run, here, tmp_path):
     (tmp_path / "built").mkdir()
     (tmp_path / "built" / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match=r"holds what publishing did not build \(thesis\.tex\)"):
+    with pytest.raises(UserError, match=r"holds what this command did not write \(thesis\.tex\)"):
         run()
     assert (tmp_path / "built" / "thesis.tex").read_text() == "years of work" and here.store.repos == {}
 

@@ -54,6 +54,16 @@ def test_equal_shares_of_one_and_the_same_adapter_are_that_adapter(adapters, tmp
         torch.testing.assert_close(ours[name], one[name])
 
 
+def test_a_trained_adapter_is_no_earlier_average(adapters, tmp_path):
+    first, second, _ = adapters
+    mean = average([first, second], tmp_path / "mean")
+    average([first, second], mean, [0.25, 0.75], overwrite=True)
+    (mean / "all_results.json").write_text("{}")  # as a training leaves it
+    with pytest.raises(UserError, match=r"holds what this command did not write \(all_results\.json\)"):
+        average([first, second], mean, overwrite=True)
+    assert (mean / "all_results.json").is_file()
+
+
 def test_what_would_mean_nothing_is_refused_and_writes_nothing(adapters, tmp_path):
     first, second, _ = adapters
     other = tmp_path / "other"

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from foundation.cli import UserError
 from training.pack_adapter import pack
@@ -40,6 +41,19 @@ def test_packed_adapter_answers_alike_in_half_the_bytes(tmp_path):
     assert "the command" in card and "| en | 50.0 | 60.1 |" in card
     with pytest.raises(UserError, match="exists and is not empty"):
         pack(tmp_path / "adapter", XQUAD, "", packed)
+    (packed / "no_answer.json").write_text('{"threshold": 1.5}')
+    pack(tmp_path / "adapter", XQUAD, "another command", packed, overwrite=True)  # the same weights: it holds for them
+    assert "another command" in (packed / "README.md").read_text()
+    assert json.loads((packed / "no_answer.json").read_text()) == {"threshold": 1.5}
+    weights = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    save_file(
+        {name: tensor + 1 for name, tensor in weights.items()}, tmp_path / "adapter" / "adapter_model.safetensors"
+    )
+    with pytest.raises(UserError, match=r"holds no_answer\.json, which was measured on other weights"):
+        pack(tmp_path / "adapter", XQUAD, "", packed, overwrite=True)
+    (packed / "no_answer.json").rename(packed / "notes.json")
+    with pytest.raises(UserError, match=r"did not write \(notes\.json\)"):
+        pack(tmp_path / "adapter", XQUAD, "", packed, overwrite=True)
     with pytest.raises(UserError, match="holds the source"):
         pack(tmp_path / "adapter", XQUAD, "", tmp_path / "adapter", overwrite=True)
 

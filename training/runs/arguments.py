@@ -48,7 +48,9 @@ class SharedArguments:
     model_name: str | None = field(default=None, metadata={"help": "Name of the run in trackers (sets run_name)."})
     overwrite_output_dir: bool = field(
         default=False,
-        metadata={"help": "Allow an output_dir that holds something; a fresh run removes what an earlier one left."},
+        metadata={
+            "help": "Allow an output_dir that holds something: what an earlier run wrote makes way, all else stays."
+        },
     )
     logging_dir: str | None = field(
         default=None,

@@ -68,7 +68,8 @@ def prepare_output_dir(training_args: TrainingArguments, run: dict[str, Any], ov
     asked = training_args.resume_from_checkpoint
     if asked is None:
         if training_args.should_save:  # the others may look when it has begun to write
-            check_output_dir(output_dir, overwrite)
+            if not overwrite:  # else what an earlier run wrote makes way, and all else stays
+                check_output_dir(output_dir)
             if training_args.do_train:
                 _check_start_is_kept(output_dir, run["model_name_or_path"])
         return None
