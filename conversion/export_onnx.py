@@ -78,6 +78,7 @@ def export_onnx(
         raise UserError(f"ONNX needs {', '.join(absent)}, not installed here: run `pip install '.[onnx]'`")
     if repeats < 1:
         raise UserError(f"--repeats {repeats} is below 1: give a whole number from 1 up")
+    check_apart(output_dir, model_name_or_path)
     target = check_output_dir(output_dir, WRITTEN if overwrite else None, mark=REPORT)
     name = resolve(model_name_or_path)
     check_apart(target, name)

@@ -209,7 +209,7 @@ class TestFolders:
     def test_overwriting_leaves_what_score_did_not_write(self, model, corpus, tmp_path):
         scored(model, tmp_path / "out", data_files=corpus)
         (tmp_path / "out" / "notes.txt").write_text("mine")
-        with pytest.raises(UserError, match=r"also holds 'notes\.txt'"):
+        with pytest.raises(UserError, match=r"did not write \(notes\.txt\)"):
             scored(model, tmp_path / "out", data_files=corpus, n_best=3, overwrite_output_dir=True)
         assert (tmp_path / "out" / "scores.json").is_file() and (tmp_path / "out" / "notes.txt").is_file()
         (tmp_path / "out" / "notes.txt").unlink()

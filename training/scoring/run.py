@@ -164,17 +164,10 @@ def _open(output_dir: Path, args: argparse.Namespace, processes: int) -> dict[st
 
 def _remove(output_dir: Path) -> None:
     """Remove what an earlier run wrote; a UserError, and nothing removed, when something else is there too."""
-    ours = [output_dir / name for name in WRITTEN]
     # Of any language: a run that was killed has left answers that its scores.json does not know of.
-    ours += [path for name in ANSWERS for path in output_dir.glob(f"*/{name}")]
-    ours += output_dir.glob("*.changes.jsonl")
-    others = sorted(path for path in output_dir.rglob("*") if path.is_file() and path not in ours)
-    if others:
-        raise UserError(f"--output_dir {str(output_dir)!r} also holds {others[0].name!r}: choose another folder")
-    for path in ours:
-        path.unlink(missing_ok=True)
-    for folder in {path.parent for path in ours} - {output_dir}:
-        folder.rmdir()
+    check_output_dir(output_dir, (*WRITTEN, *(f"*/{name}" for name in ANSWERS), "*.changes.jsonl"))
+    for path in sorted(output_dir.rglob("*"), reverse=True):  # files before their folder
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 def _read(path: Path) -> dict[str, Any]:
