@@ -79,7 +79,7 @@ def _threshold_to_keep(path: Path, weights: bytes) -> bytes | None:
     if not packed.is_file() or packed.read_bytes() != weights:
         raise UserError(
             f"--output_dir {str(path.parent)!r} holds {THRESHOLD}, which was measured on other weights: move it "
-            "elsewhere, pack again, and measure with benchmarks.no_answer --write_threshold"
+            "elsewhere, pack again, and measure with benchmarks.no_answer --write_calibration"
         )
     return path.read_bytes()
 

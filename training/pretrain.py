@@ -79,6 +79,12 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
         eval_sequences=arguments.max_eval_sequences,
         short_length=arguments.short_length,
     )
+    if training_args.do_train and not trainer.follow and training_args.should_log:
+        print(
+            f"note: the global projections of {arguments.model_name_or_path!r} were trained apart from the local ones: "
+            "they stay as they are",
+            file=sys.stderr,
+        )
     if training_args.do_train:
         if checkpoint is None:
             forget_checkpoints(training_args)

@@ -146,6 +146,34 @@ def test_checkpoints_beyond_the_limit_are_deleted_after_the_new_one_is_marked(co
     assert all((path / resume.MARK).is_file() for path in output_dir.glob("checkpoint-*"))
 
 
+def test_global_projections_that_were_trained_apart_stay_and_it_is_said(command, tmp_path, capsys):
+    model = tiny.longformer(len(tiny.tokenizer()))  # random ones, so none is a copy
+    model.save_pretrained(tmp_path / "old")
+    tiny.tokenizer().save_pretrained(tmp_path / "old")
+    output_dir = command("--do_train", model_name_or_path=tmp_path / "old", max_steps=2, save_steps=1)
+    after, before = (
+        AutoModelForMaskedLM.from_pretrained(folder).state_dict() for folder in (output_dir, tmp_path / "old")
+    )
+    for name in before:
+        if "_global" in name:
+            assert torch.equal(after[name], before[name])
+    assert not torch.equal(after["lm_head.bias"], before["lm_head.bias"])
+    assert "were trained apart from the local ones: they stay as they are" in capsys.readouterr().err
+
+
+def test_an_evaluation_leaves_the_record_and_the_card_of_the_training(command):
+    output_dir = command("--do_train", "--do_eval", max_steps=2)
+    trained = json.loads((output_dir / "pretrain_results.json").read_text())
+    card = (output_dir / "README.md").read_text()
+    command("--do_eval", "--overwrite_output_dir", model_name_or_path=output_dir, train_file_path=None, max_steps=-1)
+    results = json.loads((output_dir / "pretrain_results.json").read_text())
+    assert results["losses"] == trained["losses"] and results["run"] == trained["run"] and results["losses"]
+    assert len(results["evaluations"]) == len(trained["evaluations"]) + 1
+    renewed = (output_dir / "README.md").read_text()
+    assert card.split("## Made by")[1] == renewed.split("## Made by")[1] and "2 steps, seed 42" in renewed
+    assert str(output_dir.parent) not in renewed + json.dumps(results)
+
+
 def test_a_checkpoint_that_was_cut_short_is_passed_over(command, capsys):
     output_dir = command("--do_train", save_steps=2)
     (output_dir / "checkpoint-6" / resume.MARK).unlink()

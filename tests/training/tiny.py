@@ -7,6 +7,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import LongformerConfig, LongformerForMaskedLM, PreTrainedTokenizerFast
 
+from training.pretraining.trainer import with_global_projections
+
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 SENTENCE = "the river runs over älvar and Höhlen 水 to a sea of words, where long texts meet short ones"
 
@@ -55,8 +57,9 @@ def longformer(vocab_size: int = 300, max_pos: int = 64, dropout: float = 0.0, s
 
 
 def checkpoint(folder: Path, max_pos: int = 64, dropout: float = 0.0) -> Path:
-    """A checkpoint folder with model and tokenizer."""
+    """A checkpoint folder with model and tokenizer; the global projections are copies, as a conversion makes them."""
     tok = tokenizer(max_pos=max_pos)
-    longformer(len(tok), max_pos, dropout).save_pretrained(folder)
+    model = longformer(len(tok), max_pos, dropout)
+    model.save_pretrained(folder, state_dict=with_global_projections(model.state_dict()))
     tok.save_pretrained(folder)
     return folder

@@ -34,6 +34,12 @@ def with_global_projections(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return copied
 
 
+def were_trained_apart(model: Any) -> bool:
+    """Whether any global projection differs from its local one: an older training moved them, as QA does."""
+    state = model.state_dict()
+    return any(not torch.equal(tensor, state[name]) for name, tensor in with_global_projections(state).items())
+
+
 class MlmTrainer(Trainer):
     """Trains and scores a `LongformerForMaskedLM` on packed text.
 
@@ -45,6 +51,7 @@ class MlmTrainer(Trainer):
     def __init__(self, *args: Any, eval_sequences: int | None = None, short_length: int = 512, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.eval_sequences, self.short_length = eval_sequences, short_length
+        self.follow = not were_trained_apart(self.model)  # else they stay as they came
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
         dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
@@ -82,7 +89,7 @@ class MlmTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         if state_dict is None:
             state_dict = self.accelerator.unwrap_model(self.model, keep_torch_compile=False).state_dict()
-        super()._save(output_dir, with_global_projections(state_dict))
+        super()._save(output_dir, with_global_projections(state_dict) if self.follow else state_dict)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         with explain_full_disk(f"checkpoint-{self.state.global_step} in {self.args.output_dir}"):
