@@ -30,13 +30,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/languages.png"), help="the plot")
     arguments = parser.parse_args()
     from foundation import plots
-    from foundation.files import read_json
+    from training.scoring.record import of_xquad, read_scores
 
-    scores = read_json(arguments.scores, "--scores").get("xquad")
-    if not scores:
-        raise UserError(
-            f"--scores {str(arguments.scores)!r} holds no scores under 'xquad': give pack_adapter.py's file"
-        )
+    scores = of_xquad(read_scores(arguments.scores, "--scores"))
+    if scores is None:
+        raise UserError(f"--scores {str(arguments.scores)!r} is not of XQuAD: give pack_adapter's file, or score.py's")
     ordered = by_f1(scores)
     series = {
         name: [score[key] for score in ordered.values()] for name, key in (("F1", "f1"), ("exact match", "exact_match"))

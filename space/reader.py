@@ -10,7 +10,7 @@ token (Longformer's global attention), and answers are ranked jointly over all w
 those of training/score.py, so both give the same answers on the same model.
 """
 
-import json
+import logging
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from foundation.cli import UserError
+from foundation.files import read_json
 from space.calibration import UNMEASURED, Calibration, worth_showing
 from space.definitions import Definition, defined
 from space.documents import MAX_CHARACTERS, clean
@@ -28,12 +29,14 @@ from training.qa.answers import Answer, best_answers
 from training.qa.model import beside_model, check_max_length, load_qa_model
 from training.qa.predict import read_windows
 from training.qa.windows import Document, Window, Windower
+from training.scoring.record import SCORES, of_xquad, read_scores
+
+logger = logging.getLogger("space")
 
 ADAPTER = Path(__file__).parent / "adapter"
 EMBEDDED_LABEL = "multilingual-e5-small made long, with this project's adapter"
 # Beside a model: what benchmarks/no_answer.py and training/score.py measured on it.
 CALIBRATION_FILE = "no_answer.json"
-SCORES_FILE = "scores.json"
 MAX_QUESTION_CHARACTERS = 1_000
 MAX_QUESTION_TOKENS = 128
 # Tokens that neighbouring windows share (score.py's default), or a quarter of a window shorter than 512.
@@ -236,13 +239,23 @@ def load_reader(model_name_or_path: str | None = None) -> Reader:
     doc_stride = min(DOC_STRIDE, max_length // 4)
     windower = Windower(tokenizer, max_length, doc_stride, MAX_QUESTION_TOKENS)
     label = EMBEDDED_LABEL if name == str(ADAPTER) else Path(name).name if Path(name).exists() else name
-    return Reader(model, windower, label, same, other, _measured(name, SCORES_FILE).get("xquad"))
+    return Reader(model, windower, label, same, other, _scores(name))
 
 
 def _measured(name: str, file: str) -> dict[str, Any]:
     """What `file` beside the model says, in its folder or on the Hub; empty where there is no such file."""
     path = beside_model(name, file)
-    return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+    return {} if path is None else read_json(path, "beside the model,", dict)
+
+
+def _scores(name: str) -> dict[str, dict[str, float]] | None:
+    """XQuAD's scores by language beside the model, None where there are none; what cannot be read is not shown."""
+    path = beside_model(name, SCORES)
+    try:
+        return None if path is None else of_xquad(read_scores(path, "beside the model,"))
+    except UserError as error:
+        logger.warning("%s; the page shows no scores", error)
+        return None
 
 
 def _characters(window: Window, document: Document) -> tuple[int, int]:

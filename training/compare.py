@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from foundation.cli import UserError, command_parser, run, short_repr
-from foundation.files import read_json, write_atomically
+from foundation.files import write_atomically
 from training.scoring.gold import gold_answers
+from training.scoring.record import SCORES, read_scores
 
 METRICS = ("squad", "mlqa", "language_aware")
 
@@ -44,10 +45,7 @@ def compare(folders: list[str], args: argparse.Namespace) -> dict[str, dict[str,
     Raises:
         UserError: a folder without scores, no common language, or other questions.
     """
-    runs = [read_json(Path(folder) / "scores.json", "--scores") for folder in folders]
-    for folder, held in zip(folders, runs, strict=True):
-        if not (isinstance(held, dict) and {"run", "languages"} <= held.keys()):
-            raise UserError(f"--scores {folder!r} has a scores.json that is not score.py's: give its --output_dir")
+    runs = [read_scores(Path(folder) / SCORES, "--scores") for folder in folders]
     common = [name for name in runs[0]["languages"] if name in runs[1]["languages"]]
     languages = args.language.split(",") if args.language else common
     missing = [name for name in languages if name not in common]

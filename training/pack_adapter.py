@@ -16,8 +16,9 @@ from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, read_json
 from training import finetuning
 from training.runs.origin import origin_of
+from training.scoring.record import METRICS, SCORES, of_xquad, read_scores, write_scores
 
-WRITTEN = ("adapter_model.safetensors", "adapter_config.json", "scores.json", CARD)
+WRITTEN = ("adapter_model.safetensors", "adapter_config.json", SCORES, CARD)
 THRESHOLD = "no_answer.json"  # benchmarks.no_answer puts it beside
 LARGEST = 8_000_000  # bytes; what a repository of code can carry
 TEMPLATE = Path(finetuning.__file__).with_name("packed_card.md.j2")
@@ -56,9 +57,18 @@ def pack(
     if len(content) > LARGEST:
         raise UserError(f"--adapter {str(adapter)!r} takes {len(content):,} bytes, above {LARGEST:,}: lower --lora_r")
     config = read_json(adapter / "adapter_config.json", "--adapter")
+    if of_xquad(xquad) is None:
+        raise UserError(f"--xquad is of {xquad['run']['dataset']!r}: give score.py's file of --dataset xquad")
     scores = {
-        language: {name: round(score[name], 4) for name in ("exact_match", "f1")}
-        for language, score in xquad["languages"].items()
+        "run": {"dataset": "xquad"},
+        "languages": {
+            language: {"questions": score["questions"], **{name: round(score[name], 4) for name in METRICS}}
+            for language, score in xquad["languages"].items()
+        },
+        "average": {
+            "languages": len(xquad["languages"]),
+            **{name: round(xquad["average"][name], 4) for name in METRICS},
+        },
     }
     threshold = _threshold_to_keep(output_dir / THRESHOLD, content) if overwrite else None
     with atomic_folder(output_dir, (*WRITTEN, THRESHOLD) if overwrite else None) as folder:
@@ -66,7 +76,7 @@ def pack(
             (folder / THRESHOLD).write_bytes(threshold)
         (folder / "adapter_model.safetensors").write_bytes(content)
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-        (folder / "scores.json").write_text(json.dumps({"xquad": scores}, indent=1) + "\n")
+        write_scores(folder, scores)
         _write_card(folder, output_dir / CARD, config, xquad, made_by, about)
     return output_dir
 
@@ -127,7 +137,7 @@ def _write_card(
 
 def main() -> None:
     args = make_parser().parse_args()
-    xquad = read_json(args.xquad, "--xquad")
+    xquad = read_scores(args.xquad, "--xquad")
     print(pack(Path(args.adapter), xquad, args.made_by, Path(args.output_dir), args.overwrite_output_dir, args.about))
 
 

@@ -148,7 +148,9 @@ def test_help_names_an_example(name):
 
 
 def test_the_languages_are_drawn_and_told_the_best_first(tmp_path, monkeypatch, capsys):
-    scores = {"xquad": {"de": {"exact_match": 1.0, "f1": 2.0}, "sv": {"exact_match": 3.0, "f1": 4.06}}}
+    measured = {"de": {"exact_match": 1.0, "f1": 2.0}, "sv": {"exact_match": 3.0, "f1": 4.06}}
+    measured = {name: {"questions": 9, **score} for name, score in measured.items()}
+    scores = {"run": {"dataset": "xquad"}, "languages": measured}
     (tmp_path / "scores.json").write_text(json.dumps(scores))
     command = ["languages", "--scores", str(tmp_path / "scores.json"), "--output", str(tmp_path / "plot.png")]
     monkeypatch.setattr(sys, "argv", command)

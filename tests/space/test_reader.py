@@ -177,10 +177,11 @@ def test_calibration_and_scores_come_from_beside_the_model(tiny_qa, tmp_path):
     same, other = {"threshold": -1.5, "temperature": 2.0}, {"threshold": 3, "temperature": 4}
     measured = {"same_language": same, "other_language": other}
     (folder / "no_answer.json").write_text(json.dumps(measured))
-    (folder / "scores.json").write_text('{"xquad": {"sv": {"exact_match": 50.0, "f1": 60.0}}}')
+    languages = {"sv": {"questions": 9, "exact_match": 50.0, "f1": 60.0}}
+    (folder / "scores.json").write_text(json.dumps({"run": {"dataset": "xquad"}, "languages": languages}))
     reader = load_reader(str(folder))
     assert (reader.same, reader.other) == (Calibration(-1.5, 2.0), Calibration(3.0, 4.0))
-    assert reader.scores == {"sv": {"exact_match": 50.0, "f1": 60.0}}
+    assert reader.scores == languages
 
 
 @pytest.mark.slow

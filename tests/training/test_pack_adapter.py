@@ -10,11 +10,13 @@ from safetensors.torch import load_file, save_file
 from foundation.cli import UserError
 from training.pack_adapter import pack
 from training.qa.model import add_lora, load_qa_model
+from training.scoring.record import read_scores
 
 from . import qa_tiny
 from .test_qa_model import first_batch
 
 XQUAD = {
+    "run": {"dataset": "xquad", "model_name_or_path": "/home/me/adapter"},
     "languages": {"en": {"questions": 9, "exact_match": 50.0, "f1": 60.126}},
     "average": {"exact_match": 50.0, "f1": 60.126},
 }
@@ -36,7 +38,11 @@ def test_packed_adapter_answers_alike_in_half_the_bytes(tmp_path):
     batch = first_batch(model, tokenizer)
     before, after = (load_qa_model(str(folder))[0](**batch) for folder in (tmp_path / "adapter", packed))
     assert torch.allclose(before.start_logits, after.start_logits, atol=5e-3)
-    assert json.loads((packed / "scores.json").read_text()) == {"xquad": {"en": {"exact_match": 50.0, "f1": 60.126}}}
+    kept = read_scores(packed / "scores.json", "--xquad")
+    assert kept == {**XQUAD, "run": {"dataset": "xquad"}, "average": {"languages": 1, **XQUAD["average"]}}
+    other = {**XQUAD, "run": {"dataset": "squad"}}
+    with pytest.raises(UserError, match="--xquad is of 'squad'"):
+        pack(tmp_path / "adapter", other, "", tmp_path / "other")
     card = (packed / "README.md").read_text()
     assert "the command" in card and "| en | 50.0 | 60.1 |" in card
     with pytest.raises(UserError, match="exists and is not empty"):

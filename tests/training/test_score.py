@@ -226,7 +226,7 @@ class TestFolders:
 
     def test_a_scores_file_of_somebody_else(self, model, corpus, tmp_path):
         (tmp_path / "scores.json").write_text("[1]")
-        with pytest.raises(UserError, match=r"is no file of score\.py"):
+        with pytest.raises(UserError, match=r"holds a list, an object was expected"):
             scored(model, tmp_path, data_files=corpus)
 
 

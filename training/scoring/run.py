@@ -32,10 +32,10 @@ from training.qa.windows import Windower
 from training.runs.arguments import warn_of_emulated_bfloat16
 from training.runs.checkpoints import stamps
 
+from .record import SCORES, read_scores, write_scores
 from .report import save_answers
 from .scores import averages, score_language
 
-SCORES = "scores.json"
 MEASURED = (SCORES, "no_answer.json")  # what is written beside a model after it was read, and decides no score
 ANSWERS = ("predictions.json", "nbest.json")
 WRITTEN = (SCORES, *ANSWERS, "scores.csv", "by_length.csv", "scores.png", "by_length.png")
@@ -69,7 +69,7 @@ def score_checkpoint(args: argparse.Namespace, state: Any) -> dict[str, Any]:
         if state.is_main_process:
             folder = output_dir / language if len(languages) > 1 else output_dir
             save_answers(folder, answers, texts)
-            write_atomically(output_dir / SCORES, json.dumps(scores, ensure_ascii=False, indent=1))
+            write_scores(output_dir, scores)
     if state.is_main_process:
         _write_tables(output_dir, scores, args.dataset)
     state.wait_for_everyone()
@@ -149,7 +149,7 @@ def _open(output_dir: Path, args: argparse.Namespace, processes: int) -> dict[st
     this_run = _identity(args)
     path = output_dir / SCORES
     if path.is_file():
-        held = _read(path)
+        held = read_scores(path, "--output_dir")
         # Of another run, a start without any language is in nobody's way.
         if not args.overwrite_output_dir and (held["languages"] or held["run"] == this_run):
             _check_same_run(this_run, held["run"], output_dir)
@@ -158,7 +158,7 @@ def _open(output_dir: Path, args: argparse.Namespace, processes: int) -> dict[st
     check_output_dir(output_dir, replace_flag=None)
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     start = {"command": command, "processes": processes, "run": this_run, "languages": {}}
-    write_atomically(path, json.dumps(start, ensure_ascii=False, indent=1))
+    write_scores(output_dir, start)
     return start
 
 
@@ -168,14 +168,6 @@ def _remove(output_dir: Path) -> None:
     check_output_dir(output_dir, (*WRITTEN, *(f"*/{name}" for name in ANSWERS), "*.changes.jsonl"))
     for path in sorted(output_dir.rglob("*"), reverse=True):  # files before their folder
         path.rmdir() if path.is_dir() else path.unlink()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        return {"command": held["command"], "run": dict(held["run"]), "languages": dict(held["languages"]), **held}
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{str(path)!r} is no file of score.py: choose another --output_dir") from error
 
 
 def _check_same_run(this: dict[str, Any], other: dict[str, Any], output_dir: Path) -> None:
