@@ -169,3 +169,53 @@ def test_dropout_is_set_everywhere(checkpoint):
     tokenizer = qa_tiny.tokenizer()
     batch = first_batch(model, tokenizer)
     assert torch.equal(model(**batch).start_logits, model(**batch).start_logits)
+
+
+def test_what_an_adapter_fills_is_not_reported_as_missing(tmp_path, capfd, caplog):
+    """transformers says that the head is "newly initialized", which the FAQ calls a bad sign."""
+    model = qa_tiny.model("longformer", 300)
+    model.longformer.save_pretrained(tmp_path / "base")
+    qa_tiny.tokenizer().save_pretrained(tmp_path / "base")
+    base, tokenizer = load_qa_model(str(tmp_path / "base"), fresh_head=True)
+    arguments = SimpleNamespace(model_name_or_path=str(tmp_path / "base"), revision=None, **LORA)
+    add_lora(base, arguments).save_pretrained(tmp_path / "adapter")
+    tokenizer.save_pretrained(tmp_path / "adapter")
+    capfd.readouterr()
+    caplog.clear()
+    for train_adapter in (False, True):
+        load_qa_model(str(tmp_path / "adapter"), train_adapter=train_adapter)
+    said = "".join(capfd.readouterr()) + caplog.text
+    assert "MISSING" not in said and "newly" not in said and "a fresh one" not in said
+    transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "base")  # elsewhere it is told as ever
+    assert "qa_outputs" in "".join(capfd.readouterr()) + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{}", "names no base model in its adapter_config.json: put base_model_name_or_path there"),
+        ('{"base_model_name_or_path": null}', "names no base model"),
+        ("{", "is not JSON"),
+        ("[]", "an object was expected"),
+    ],
+)
+def test_an_adapter_without_a_base_is_one_sentence(tmp_path, content, sentence):
+    (tmp_path / "adapter_config.json").write_text(content)
+    with pytest.raises(UserError, match=sentence):
+        load_qa_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "asks for what this machine lacks .*optimum"),
+        ({"attn_implementation": "flash_attention_2"}, "lacks .*FlashAttention2.*take quantization_config or attn"),
+        ({"attn_implementation": "of my own"}, "cannot be loaded .*of my own"),
+    ],
+)
+def test_what_config_json_asks_for_and_this_machine_lacks_is_one_sentence(tmp_path, entry, sentence):
+    qa_tiny.checkpoint(tmp_path, "bert")
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **entry}))
+    with pytest.raises(UserError, match=sentence):
+        load_qa_model(str(tmp_path))

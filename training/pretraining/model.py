@@ -2,15 +2,15 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, TrainingArguments
 
 from conversion.attention import use_fast_attention
 from conversion.named import resolve
 from conversion.tokens import check_vocabulary
-from foundation.cli import UserError, one_line
+from foundation.cli import UserError
+from training.runs.loading import explain_loading
 
 from .arguments import PretrainArguments
 from .loss import LongformerForMaskedLM
@@ -18,18 +18,12 @@ from .loss import LongformerForMaskedLM
 logger = logging.getLogger(__name__)
 
 
-def load_tokenizer(arguments: PretrainArguments) -> Any:
+def load_tokenizer(arguments: PretrainArguments) -> PreTrainedTokenizerBase:
     """The source's tokenizer; raises UserError where it, the model and --max_pos do not fit together."""
     source, revision = resolve(arguments.model_name_or_path), arguments.revision or "main"
-    try:
+    with explain_loading(arguments.model_name_or_path):
         config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = one_line(error)
-        raise UserError(
-            f"--model_name_or_path {arguments.model_name_or_path!r} cannot be loaded ({reason}): give a folder, a "
-            "Hub id or embedded"
-        ) from error
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
     if config.model_type == "longformer":
         positions = config.max_position_embeddings - config.pad_token_id - 1
         if arguments.max_pos > positions:
@@ -41,17 +35,20 @@ def load_tokenizer(arguments: PretrainArguments) -> Any:
     return tokenizer
 
 
-def load_model(arguments: PretrainArguments, training_args: Any) -> tuple[LongformerForMaskedLM, Any]:
+def load_model(
+    arguments: PretrainArguments, training_args: TrainingArguments
+) -> tuple[LongformerForMaskedLM, PreTrainedTokenizerBase]:
     """(model in float32, its tokenizer), converted first if it is no Longformer."""
     source, revision = resolve(arguments.model_name_or_path), arguments.revision or "main"
     if AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False).model_type != "longformer":
         source, revision = str(_convert(source, arguments, training_args)), "main"
-    model = LongformerForMaskedLM.from_pretrained(source, revision=revision, dtype=torch.float32)
+    with explain_loading(arguments.model_name_or_path):
+        model = LongformerForMaskedLM.from_pretrained(source, revision=revision, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
     return (use_fast_attention(model) if arguments.fast_attention else model), tokenizer
 
 
-def _convert(source: str, arguments: PretrainArguments, training_args: Any) -> Path:
+def _convert(source: str, arguments: PretrainArguments, training_args: TrainingArguments) -> Path:
     """Convert once, by the first process, into output_dir; a resumed run finds it there."""
     from conversion.convert import convert
 

@@ -1,18 +1,22 @@
 """A question-answering model and its tokenizer, from a checkpoint or from an adapter on one."""
 
-import json
 import logging
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 
 from conversion.attention import use_fast_attention
 from conversion.named import resolve
 from conversion.tokens import check_vocabulary, document_token_type
-from foundation.cli import UserError
-from training.runs.origin import beside_model
+from foundation.cli import UserError, one_line
+from training.runs.loading import explain_loading
+from training.runs.origin import adapter_config, base_of_adapter
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +34,7 @@ def load_qa_model(
     fast_attention: bool = True,
     dropout: float | None = None,
     train_adapter: bool = False,
-) -> tuple[Any, Any]:
+) -> tuple[Any, "PreTrainedTokenizerBase"]:
     """Load any encoder as AutoModelForQuestionAnswering, and its tokenizer.
 
     Args:
@@ -48,28 +52,25 @@ def load_qa_model(
     from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
 
     of_adapter = None  # the revision is of what `model_name_or_path` names
-    if adapter is None and (base := _base_of_adapter(model_name_or_path, revision)) is not None:
+    if adapter is None and (base := base_of_adapter(model_name_or_path, revision)) is not None:
         adapter, of_adapter = model_name_or_path, revision
         model_name_or_path, revision = base
     source = resolve(model_name_or_path)
-    try:
+    with explain_loading(model_name_or_path):
         config = AutoConfig.from_pretrained(source, revision=revision, return_dict=True, trust_remote_code=False)
         config.document_token_type = document_token_type(config)  # what is saved later says how its head was trained
         if dropout is not None:
             config.update({name: dropout for name in _DROPOUTS if hasattr(config, name)})
-        model, info = AutoModelForQuestionAnswering.from_pretrained(
-            source,
-            revision=revision,
-            config=config,
-            dtype=torch.float32,  # as stored, half precision would lose most of Adam's small steps
-            output_loading_info=True,
-            trust_remote_code=False,
-        )
+        with _without_load_report():
+            model, info = AutoModelForQuestionAnswering.from_pretrained(
+                source,
+                revision=revision,
+                config=config,
+                dtype=torch.float32,  # as stored, half precision would lose most of Adam's small steps
+                output_loading_info=True,
+                trust_remote_code=False,
+            )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"--model_name_or_path {model_name_or_path!r} cannot be loaded: {_first_line(error)}"
-        ) from error
     check_vocabulary(tokenizer, config.vocab_size, model_name_or_path)
     missing = sorted(info["missing_keys"])
     lost = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
@@ -139,13 +140,11 @@ def add_lora(model: Any, arguments: Any) -> Any:
             f"--lora_r {arguments.lora_r} starts a new adapter, but --model_name_or_path "
             f"{arguments.model_name_or_path!r} is one already: leave --lora_r out to train it further"
         )
-    linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    targets = sorted({name.rsplit(".", 1)[-1] for name in linear if name != head})
     config = LoraConfig(
         r=arguments.lora_r,
         lora_alpha=arguments.lora_alpha or 2 * arguments.lora_r,
         lora_dropout=arguments.lora_dropout,
-        target_modules=targets,
+        target_modules="all-linear",
         modules_to_save=[head],
         base_model_name_or_path=arguments.model_name_or_path,
         revision=arguments.revision,
@@ -158,19 +157,23 @@ def add_lora(model: Any, arguments: Any) -> Any:
     return wrapped
 
 
-def _base_of_adapter(name: str, revision: str | None) -> tuple[str, str | None] | None:
-    """The base model that an adapter names, and its revision; None where `name` is no adapter."""
-    path = beside_model(name, "adapter_config.json", revision)
-    if path is None:
-        return None
-    config = json.loads(path.read_text())
-    return str(config["base_model_name_or_path"]), config.get("revision")
-
-
 def _trains(adapter: str, head: str, revision: str | None) -> bool:
     """Whether the adapter holds the head whole."""
-    path = beside_model(adapter, "adapter_config.json", revision)
-    return path is None or head in (json.loads(path.read_text()).get("modules_to_save") or ())
+    config = adapter_config(adapter, revision)
+    return config is None or head in (config.get("modules_to_save") or ())
+
+
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """Without transformers' report of weights that are missing, for an adapter fills them a moment later; what is
+    missing in the end is said here."""
+    reporter = logging.getLogger("transformers.modeling_utils")
+    before = reporter.level
+    reporter.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        reporter.setLevel(before)
 
 
 def _with_adapter(model: Any, adapter: str, trainable: bool, revision: str | None) -> Any:
@@ -179,9 +182,5 @@ def _with_adapter(model: Any, adapter: str, trainable: bool, revision: str | Non
     try:
         wrapped = PeftModel.from_pretrained(model, adapter, is_trainable=trainable, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"--adapter {adapter!r} does not fit this model: {_first_line(error)}") from error
+        raise UserError(f"--adapter {adapter!r} does not fit this model: {one_line(error)}") from error
     return wrapped if trainable else wrapped.merge_and_unload()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

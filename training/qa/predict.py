@@ -13,7 +13,7 @@ from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 from .answers import Answers, Span, best_answers, window_spans
-from .windows import Window, Windower, collate
+from .windows import Document, Window, Windower, collate
 
 
 @torch.inference_mode()
@@ -43,6 +43,7 @@ def predict(
     n_best: int = 20,
     max_answer_length: int = 30,
     progress: bool = True,
+    documents: Mapping[str, Document] | None = None,
 ) -> dict[str, Answers]:
     """Answer every example; a mapping from its `id`, in the order of `examples`.
 
@@ -52,10 +53,12 @@ def predict(
     Args:
         examples: rows with `id`, `question` and `context`.
         batch_size: windows a batch.
+        documents: context to its document (`Windower.documents`), where they are at hand.
     """
     model.eval()
+    documents = windower.documents(example["context"] for example in examples) if documents is None else documents
     state = PartialState()
-    windows = list(_all_windows(windower, examples))
+    windows = list(_all_windows(windower, examples, documents))
     # Windows of about one length share a batch: little padding.
     order = sorted(range(len(windows)), key=lambda i: (len(windows[i][1]), i), reverse=True)
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
@@ -75,14 +78,15 @@ def predict(
     for index, result in sorted(found, key=lambda item: item[0]):
         by_example[windows[index][0]].append(result)
     return {
-        example["id"]: best_answers(windower.document(example["context"]), by_example[number], n_best)
+        example["id"]: best_answers(documents[example["context"]], by_example[number], n_best)
         for number, example in enumerate(examples)
     }
 
 
-def _all_windows(windower: Windower, examples: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Window]]:
+def _all_windows(
+    windower: Windower, examples: Sequence[Mapping[str, Any]], documents: Mapping[str, Document]
+) -> Iterator[tuple[int, Window]]:
     """(number of the example, window) in order."""
     for number, example in enumerate(examples):
-        document = windower.document(example["context"])
-        for window in windower.windows(example["question"], document):
+        for window in windower.windows(example["question"], documents[example["context"]]):
             yield number, window

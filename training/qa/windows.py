@@ -10,7 +10,7 @@ Longformer's global attention (Longformer paper, section 3.1: question tokens fo
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -111,6 +111,10 @@ class Windower:
         encoding = self._tokens(text)
         offsets = np.array(encoding["offset_mapping"], dtype=np.int32).reshape(-1, 2)
         return Document(text, np.array(encoding["input_ids"], dtype=np.int32), offsets)
+
+    def documents(self, texts: Iterable[str]) -> dict[str, Document]:
+        """Each distinct text to its document, tokenised once."""
+        return {text: self._document(text) for text in dict.fromkeys(texts)}
 
     def prefix(self, question: str) -> list[int]:
         """Token ids of everything before the document."""

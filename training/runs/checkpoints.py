@@ -23,6 +23,7 @@ from foundation.files import check_output_dir, write_atomically
 from foundation.model_files import KEPT_AT_HOME, RUN
 
 from .arguments import LAST
+from .origin import base_of_adapter
 
 MARK = "run.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -108,9 +109,9 @@ def _left(output_dir: Path) -> list[Path]:
 
 def _check_start_is_kept(output_dir: Path, model: str) -> None:
     """Refuse to start from what is about to be deleted: a run that is then cut short would leave neither."""
-    adapter = Path(model).expanduser() / "adapter_config.json"
-    base = [json.loads(adapter.read_text())["base_model_name_or_path"]] if adapter.is_file() else []
-    starts = [Path(name).expanduser().resolve() for name in (model, *base)]
+    folder = Path(model).expanduser()
+    base = (base_of_adapter(str(folder)) if folder.is_dir() else None) or ()
+    starts = [Path(name).expanduser().resolve() for name in (model, *base[:1])]
     left = [*_left(output_dir), *(path for _, path in _checkpoints(output_dir))]
     if any(start in (path.resolve(), path.resolve().parent) for path in left for start in starts):
         raise UserError(

@@ -1,6 +1,5 @@
 """Where a model comes from: files beside it, its id on the Hub, and what its card says of licence and languages."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 from conversion.embedded import LONG_NAME, NAME
 from conversion.named import resolve
 from foundation.cards import CARD, ORIGIN, read_origin
+from foundation.cli import UserError
+from foundation.files import read_json
 
 
 def hub_id(model: str) -> str | None:
@@ -30,6 +31,29 @@ def beside_model(name: str, file: str, revision: str | None = None) -> Path | No
         return None
 
 
+def adapter_config(model: str, revision: str | None = None) -> dict[str, Any] | None:
+    """The adapter_config.json of a folder or a Hub repository; None where it holds no adapter."""
+    path = beside_model(model, "adapter_config.json", revision)
+    return None if path is None else read_json(path, "the adapter", dict)
+
+
+def base_of_adapter(model: str, revision: str | None = None) -> tuple[str, str | None] | None:
+    """The base model that an adapter names, and its revision; None where `model` is no adapter.
+
+    Raises UserError for an adapter that names none.
+    """
+    config = adapter_config(model, revision)
+    if config is None:
+        return None
+    base = config.get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise UserError(
+            f"the adapter {model!r} names no base model in its adapter_config.json: put base_model_name_or_path there, "
+            "a folder or a Hub id"
+        )
+    return base, config.get("revision")
+
+
 def origin_of(model: str, revision: str | None = None) -> dict[str, Any]:
     """What a model that is made of `model` has from it: the keys of `foundation.cards.ORIGIN`, None what is unknown.
 
@@ -40,11 +64,10 @@ def origin_of(model: str, revision: str | None = None) -> dict[str, Any]:
     """
     card = beside_model(resolve(model), CARD, revision)
     own = read_origin(card) if card else dict.fromkeys(ORIGIN)
-    adapter = beside_model(model, "adapter_config.json", revision)
-    if adapter is None:
+    named = base_of_adapter(model, revision)
+    if named is None:
         return {**own, "base_model": hub_id(model) or own["base_model"]}
-    config = json.loads(adapter.read_text(encoding="utf-8"))
-    base = origin_of(str(config["base_model_name_or_path"]), config.get("revision"))
+    base = origin_of(*named)
     licence = own if own["license"] else base
     return {
         **{key: licence[key] for key in ORIGIN if key.startswith("license")},

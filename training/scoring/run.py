@@ -26,11 +26,12 @@ from training.corpora.load import evenly, load_qa, metric_of
 from training.corpora.options import concat_options
 from training.corpora.sources import SOURCES, canonical_name, check_split, languages_of
 from training.qa.answers import Answers
-from training.qa.model import beside_model, check_max_length, load_qa_model
+from training.qa.model import check_max_length, load_qa_model
 from training.qa.predict import predict
 from training.qa.windows import Windower
 from training.runs.arguments import warn_of_emulated_bfloat16
 from training.runs.checkpoints import stamps
+from training.runs.origin import beside_model
 
 from .record import SCORES, read_scores, write_scores
 from .report import save_answers
