@@ -11,8 +11,9 @@ import transformers
 
 from foundation.cli import UserError
 from training import finetune
-from training.qa.model import add_lora, beside_model, load_qa_model
+from training.qa.model import add_lora, load_qa_model
 from training.runs import checkpoints as resume
+from training.runs.origin import beside_model
 
 from . import qa_tiny
 from .test_finetune import flags
