@@ -29,10 +29,10 @@ from training.qa.answers import Answer, best_answers
 from training.qa.model import check_max_length, load_qa_model
 from training.qa.predict import read_windows
 from training.qa.windows import Document, Window, Windower
+from training.runs.origin import beside_model
 from training.scoring.record import SCORES, of_xquad, read_scores
 
 logger = logging.getLogger("space")
-from training.runs.origin import beside_model
 
 ADAPTER = Path(__file__).parent / "adapter"
 EMBEDDED_LABEL = "multilingual-e5-small made long, with this project's adapter"
