@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 ROOMS = ("foundation", "hub_datasets", "conversion", "training", "space")
-TRAINING = ("runs", "corpora", "qa", "scoring", "finetuning", "pretraining", "grids")
+TRAINING = ("runs", "corpora", "qa", "scoring", "finetuning", "pretraining", "embedding", "grids")
 
 Graph = Mapping[str, set[str]]
 
