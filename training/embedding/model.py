@@ -17,7 +17,8 @@ from conversion.attention import use_fast_attention
 from conversion.embedded import LONG_NAME, NAME
 from conversion.named import resolve
 from foundation.cli import UserError, one_line
-from training.qa.model import beside_model, reads_at_most
+from training.qa.model import reads_at_most
+from training.runs.origin import beside_model
 
 # What a text is prefixed with, by its part in a search; sentence-transformers' names for the parts.
 E5_PROMPTS = {"query": "query: ", "document": "passage: "}
