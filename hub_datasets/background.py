@@ -5,6 +5,7 @@ file of the language for the split validation, SQuAD's training articles for Eng
 Swedish. The two splits never share a paragraph: XQuAD's file is refused as the background of training.
 """
 
+import glob
 import hashlib
 import random
 from collections.abc import Callable, Sequence
@@ -14,9 +15,7 @@ from typing import Any
 
 from foundation.cli import UserError, one_line
 
-from . import squad_long, xquad_long
 from .concat import CorpusError
-from .squad_format import check_sha256, read_paragraphs
 
 SEPARATOR = "\n\n"
 SPECIAL_TOKENS = 8  # kept free for those that a model puts around a question and a document
@@ -87,11 +86,16 @@ class Background:
 
 
 def read_background(background: Any, language: str, split: str, count: Counter) -> Background:
-    """The paragraphs of a file, several, or a folder of official files; of the default ones for None.
+    """The paragraphs of the default files for None; of a file, several, or a folder of official files.
+
+    A path may be a pattern, and `{language}` in it stands for the language.
 
     Raises:
         UserError: a file that is not there or not in SQuAD's format, or none of the split's own for this language.
     """
+    from .squad_format import check_sha256, read_paragraphs  # imports `datasets`, which takes seconds
+    from .xquad_long import SOURCES
+
     files = _files(background, language, split)
     texts = []
     for file, sha256 in files:
@@ -105,7 +109,7 @@ def read_background(background: Any, language: str, split: str, count: Counter) 
             texts += [paragraph.context for paragraph in read_paragraphs(content, str(file))]
         except CorpusError as error:
             raise UserError(f"background {error}") from None
-        if split == "train" and hashlib.sha256(content).hexdigest() in xquad_long.SOURCES.values():
+        if split == "train" and hashlib.sha256(content).hexdigest() in SOURCES.values():
             raise UserError(
                 f"background {str(file)!r} is XQuAD's, which the split validation is made of: give another for train"
             )
@@ -119,9 +123,10 @@ def _files(background: Any, language: str, split: str) -> list[tuple[Path, str |
     if background is None:
         return [_default(language, split)]
     if isinstance(background, str | Path):
-        folder = Path(background).expanduser()
+        folder = Path(str(background).replace("{language}", language)).expanduser()
         if not folder.is_dir():
-            return [(folder, None)]
+            files = [] if folder.is_file() else sorted(map(Path, glob.glob(str(folder))))
+            return [(file, None) for file in files or [folder]]
         name = _official_name(language, split)
         found = sorted(folder.glob(f"{name.removesuffix('.json')}*.json"))
         if not found:
@@ -133,6 +138,8 @@ def _files(background: Any, language: str, split: str) -> list[tuple[Path, str |
 
 
 def _official_name(language: str, split: str) -> str:
+    from . import squad_long, xquad_long
+
     if split == "validation" and language in xquad_long.SOURCES:
         return f"xquad.{language}.json"
     if split == "train" and language == "en":
@@ -146,13 +153,15 @@ def _official_name(language: str, split: str) -> str:
 def _default(language: str, split: str) -> tuple[Path, str | None]:
     if split == "validation" and language == "sv":
         return Path(__file__).with_name("sample") / "sample.sv.json", None
+    import datasets
+
+    from . import squad_long, xquad_long
+
     name = _official_name(language, split)
     if split == "train":
         url, sha256 = squad_long.URL + name, squad_long.SOURCES["train"][1]
     else:
         url, sha256 = xquad_long.URL + name, xquad_long.SOURCES[language]
-    import datasets
-
     try:
         return Path(datasets.DownloadManager().download(url)), sha256
     except (ConnectionError, FileNotFoundError) as error:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 QUESTIONS = ("first", "all")
 # What a flat row may have; `text` and `answer_start` are `answers` of a file that has no objects, such as CSV.
-COLUMNS = ("id", "title", "context", "question", "answers", "text", "answer_start", "is_impossible", "language")
+COLUMNS = ("id", "title", "context", "question", "answers", "text", "answer_start", "is_impossible", "language",
+           "evidence")  # fmt: skip
 ON_BAD_SPAN = ("error", "repair", "repair_or_drop", "drop")
 
 

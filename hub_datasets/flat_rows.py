@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .concat import CorpusError, Paragraph, Question
+from .concat import CorpusError, Evidence, Paragraph, Question
 from .reading import Rows
 
 NEEDED = ("id", "context", "question", "answers")
@@ -42,8 +42,9 @@ def parts_of_rows(rows: Rows, source: str, names: Mapping[str, str]) -> list[Par
     for number, row in named_rows(rows, source, names, NEEDED):
         try:
             texts, starts = answers_of(row)
-            question = Question(text_of(row, "id"), text_of(row, "question"), texts, starts)
             title, context = text_of(row, "title", optional=True), text_of(row, "context")
+            evidence = evidence_of(row.get("evidence"), context)
+            question = Question(text_of(row, "id"), text_of(row, "question"), texts, starts, evidence)
             paragraphs = parts.setdefault(text_of(row, "language", optional=True) or None, [])
         except RowError as error:
             raise row_error(source, rows, number, error) from None
@@ -114,6 +115,31 @@ def answers_of(row: Mapping[str, Any], placed: bool = True) -> tuple[list[str], 
     return [text_of({"answers.text": text}, "answers.text") for text in texts], [n for n in offsets if n is not None]
 
 
+def evidence_of(value: Any, context: str) -> Evidence | None:
+    """Where the evidence of a question stands in its context, None where nothing says it.
+
+    Args:
+        value: an object with the lists `start` and `end`, a list of objects with both, or the text of either.
+    """
+    if isinstance(value, str):
+        value = _parse(value, "evidence", "start and end")
+    if isinstance(value, list):
+        value = {name: [each.get(name) if isinstance(each, Mapping) else None for each in value]
+                 for name in ("start", "end")}  # fmt: skip
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise RowError(f"evidence is {_shown(value)}, no object with start and end, and no list of them")
+    starts, ends = ([whole_number(place) for place in _as_list(value.get(name))] for name in ("start", "end"))
+    spans = [(start, end) for start, end in zip(starts, ends, strict=False) if start is not None and end is not None]
+    if not len(starts) == len(ends) == len(spans):
+        raise RowError(f"evidence is {_shown(value)}, not as many whole numbers in start as in end")
+    for start, end in spans:
+        if not 0 <= start < end <= len(context):
+            raise RowError(f"evidence from {start} to {end} lies outside its document of {len(context)} characters")
+    return Evidence(*map(list, zip(*spans, strict=True))) if spans else None
+
+
 def whole_number(value: Any) -> int | None:
     """13, 13.0 and "13" as 13; None for anything else, true and false included."""
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}(\.0*)?\s*", value):
@@ -141,8 +167,8 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
-def _parse(text: str) -> Any:
-    """Answers in the text of a cell: JSON, or what Python prints of an object (pandas), arrays included."""
+def _parse(text: str, column: str = "answers", keys: str = "text and answer_start") -> Any:
+    """Objects in the text of a cell: JSON, or what Python prints of an object (pandas), arrays included."""
     if not text.strip():
         return None
     try:
@@ -152,7 +178,7 @@ def _parse(text: str) -> Any:
     try:
         return ast.literal_eval(re.sub(r"array\((\[.*?\])(?:, dtype=\w+)?\)", r"\1", text, flags=re.DOTALL))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise RowError(f"answers is {_shown(text)}, no object with text and answer_start") from None
+        raise RowError(f"{column} is {_shown(text)}, no object with {keys}") from None
 
 
 def _is_true(value: Any) -> bool:

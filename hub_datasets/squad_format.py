@@ -15,7 +15,7 @@ import datasets
 import pyarrow as pa
 
 from .concat import ConcatOptions, CorpusError, Paragraph, Question, Row, concatenate
-from .flat_rows import Part, parts_of_rows, whole_number
+from .flat_rows import Part, RowError, evidence_of, parts_of_rows, whole_number
 from .reading import Rows, read, unpack
 from .spans import mend_spans, write_changes
 
@@ -38,7 +38,11 @@ CHARACTERS_A_TABLE = 1_000_000
 
 
 def long_tables(
-    paragraphs: list[Paragraph], source: str, options: ConcatOptions, language: str | None = None
+    paragraphs: list[Paragraph],
+    source: str,
+    options: ConcatOptions,
+    language: str | None = None,
+    evidence: bool = False,
 ) -> Iterator[pa.Table]:
     """The paragraphs of one source as tables of long documents: the way to rows of every script and every corpus."""
     paragraphs, changes, note = mend_spans(paragraphs, options.on_bad_span, source)
@@ -48,7 +52,7 @@ def long_tables(
         logger.warning(note)
     table = None
     with _unseen_by_garbage_collection():
-        for table in tables(concatenate(paragraphs, options), language):
+        for table in tables(concatenate(paragraphs, options), language, evidence):
             yield table
     if table is None:
         # `datasets` would say no more than that a split "corresponds to no data".
@@ -87,7 +91,7 @@ def read_parts(content: bytes, source: str, names: Mapping[str, str]) -> list[Pa
         if _SURROGATE.search(content):
             _check(found, _FILE, source)
         try:
-            paragraphs = list(_paragraphs(found))
+            paragraphs = list(_paragraphs(found, source))
         except (AttributeError, KeyError, TypeError):
             # The reader below is quick and sees only that something is wrong; the check finds where and what.
             _check(found, _FILE, source)
@@ -110,7 +114,7 @@ def tree_or_rows(document: Any, names: Mapping[str, str]) -> Any:
     return {"data": document} if isinstance(document, list) and isinstance(first, dict) else document
 
 
-def _paragraphs(document: Any) -> Iterator[Paragraph]:
+def _paragraphs(document: Any, source: str) -> Iterator[Paragraph]:
     for number, article in enumerate(_of(list, document["data"])):
         title = article.get("title", "")
         title = title if type(title) is str else _title(title)
@@ -126,7 +130,13 @@ def _paragraphs(document: Any) -> Iterator[Paragraph]:
                 identifier = question["id"]
                 if type(identifier) is not str:
                     identifier = str(_of(int, identifier))
-                questions.append(Question(identifier, _of(str, question["question"]), texts, starts))
+                evidence = None
+                if (said := question.get("evidence")) is not None:
+                    try:
+                        evidence = evidence_of(said, context)
+                    except RowError as error:
+                        raise CorpusError(f"{source}, question {identifier!r}: {error}: mend the file") from None
+                questions.append(Question(identifier, _of(str, question["question"]), texts, starts, evidence))
             yield Paragraph(number, title, context, questions)
 
 

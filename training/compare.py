@@ -3,10 +3,9 @@
     python -m training.compare --scores runs/x1 runs/x3
     python -m training.compare --scores runs/long runs/short --language en,de --data_dir data/xquad
 
-Each question's two scores are subtracted, and the questions are drawn anew, with replacement, thousands of times: 95%
-of the differences of the means lie in the interval that is printed (paired bootstrap: Efron and Tibshirani 1993,
-chapter 13; Koehn 2004 for scores of language models). The runs may differ in anything but their questions: the model,
-how it reads, or the documents (XQ3 at 1 paragraph and at 3 asks the same).
+The interval that is printed is that of a paired bootstrap over the questions (`training.scoring.bootstrap`). The runs
+may differ in anything but their questions: the model, how it reads, or the documents (XQ3 at 1 paragraph and at 3 asks
+the same).
 """
 
 import argparse
@@ -18,6 +17,7 @@ import numpy as np
 
 from foundation.cli import UserError, command_parser, run, short_repr
 from foundation.files import write_atomically
+from training.scoring.bootstrap import paired_bootstrap
 from training.scoring.gold import gold_answers
 from training.scoring.record import SCORES, read_scores
 
@@ -60,14 +60,8 @@ def compare(folders: list[str], args: argparse.Namespace) -> dict[str, dict[str,
                 f"--scores {folders[0]!r} and {folders[1]!r} answer other questions in {language!r} ({len(first)} and "
                 f"{len(second)}): score both with the same --questions and --max_eval_samples"
             )
-        pairs = 100 * np.array([(first[name], second[name]) for name in first])
-        differences = pairs[:, 0] - pairs[:, 1]
-        drawn = generator.integers(len(differences), size=(args.draws, len(differences)))
-        low, high = np.percentile(differences[drawn].mean(axis=1), [2.5, 97.5])
-        result[language] = {
-            "questions": len(pairs), "first": float(pairs[:, 0].mean()), "second": float(pairs[:, 1].mean()),
-            "difference": float(differences.mean()), "low": float(low), "high": float(high),
-        }  # fmt: skip
+        scores = [[each[name] for name in first] for each in (first, second)]
+        result[language] = paired_bootstrap(scores[0], scores[1], generator, args.draws)
     return result
 
 

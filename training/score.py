@@ -13,8 +13,8 @@ goes on with the first language that is missing when the same command is given a
 import argparse
 from typing import Any
 
-from foundation.cli import UserError, command_parser, run
-from hub_datasets.concat import ON_BAD_SPAN
+from foundation.cli import command_parser, run
+from training.scoring.flags import add_data_flags, add_reading_flags, check_reading
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -25,43 +25,18 @@ def make_parser() -> argparse.ArgumentParser:
         "--language all --nr_concats 3 --output_dir runs/squad/xq3",
     )
     add = parser.add_argument
-    add("--model_name_or_path", required=True, help="checkpoint with a QA head, or an adapter: a folder or a Hub id")
-    add("--adapter", help="LoRA adapter to merge into the model")
-    add("--revision", help="branch, tag or commit of the model on the Hub")
-    add(
-        "--dataset", default="xquad", help="squad, squad_v2, sq3, xquad, xq3, mlqa, trivia_qa, sample, file or a Hub id"
-    )
-    add("--dataset_config", help="configuration of a data set on the Hub")
-    add("--split", default="validation", help="validation, test (mlqa) or train")
-    add("--language", help="one, several with commas, or all; mlqa: de.en is a German document, English question")
-    add("--data_files", help="SQuAD-format file or pattern to score on (--dataset file)")
-    add("--data_dir", help="folder of the data set's official files; without it the Hub is asked")
-    add("--nr_concats", type=int, help="paragraphs joined into one context (default: 3 for sq3 and xq3, else 1)")
-    add("--questions", choices=("first", "all"), help="of each paragraph (default: first for sq3 and xq3, else all)")
-    add("--within_articles", action="store_true", help="join only paragraphs of one article")
-    add("--on_bad_span", default="error", choices=ON_BAD_SPAN, help="for an answer that is not at its answer_start")
-    add("--columns", help="other names of a file's columns, THEIRS=OURS with commas: question_id=id,body=context")
+    add_data_flags(parser)
     add("--output_dir", required=True, help="folder for scores, predictions and plots")
     add("--overwrite_output_dir", action="store_true", help="remove what an earlier run left in --output_dir")
     add("--by", choices=("language", "length"), default="language", help="what the table and the plot show")
     add("--max_length", type=int, help="tokens of a window, question included (default: the model's length)")
-    add("--doc_stride", type=int, default=128, help="document tokens that neighbouring windows share")
-    add("--max_question_length", type=int, default=128, help="longer questions are cut to this many tokens")
-    add("--batch_size", type=int, default=8, help="windows a batch")
-    add("--n_best", type=int, default=20, help="answers kept for each question")
-    add("--max_answer_length", type=int, default=30, help="longest answer, in tokens")
-    add("--max_eval_samples", type=int, help="score this many questions a language, evenly spread")
-    add("--null_threshold", type=float, help="squad_v2: margin of 'no answer' (default: tuned by finetune.py, or 0)")
-    add("--do_lowercase", action="store_true", help="lower-case question and document")
-    add("--native_attention", action="store_true", help="transformers' own Longformer attention: slower, same answers")
-    add("--bf16", action="store_true", help="run the model under bfloat16 autocast")
-    add("--use_cpu", action="store_true", help="stay on the CPU although there is an accelerator")
+    add_reading_flags(parser)
     return parser
 
 
 def main() -> None:
     args = make_parser().parse_args()
-    _check(args)
+    check_reading(args)
     import torch
     from accelerate import PartialState
 
@@ -72,14 +47,6 @@ def main() -> None:
     scores = score_checkpoint(args, state)
     if state.is_main_process:
         print(report(scores, args.by))
-
-
-def _check(args: argparse.Namespace) -> None:
-    """What can be refused before anything heavy is imported."""
-    for name in ("batch_size", "n_best", "max_answer_length", "max_eval_samples"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name} {value} is below 1: give a whole number from 1 up")
 
 
 def report(scores: dict[str, Any], by: str) -> str:

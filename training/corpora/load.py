@@ -7,9 +7,11 @@
     load_qa("trivia_qa", "train", data_dir="data/triviaqa")          # answers found by distant supervision
     load_qa("file", "train", data_files="mine.json", language="sv")  # any SQuAD-format file
     load_qa("org/dataset", "validation")                             # any Hub data set with those columns
+    load_qa("terms", "validation", language="de", making=...)        # made by code: see hub_datasets.generated
 
-Rows: id, title, context, question, answers {text, answer_start}, language; TriviaQA's also question_id and aliases.
-All but TriviaQA, whose documents are long as they are, can be made long by the concatenation of SQ3 and XQ3.
+Rows: id, title, context, question, answers {text, answer_start}, language; TriviaQA's also question_id and aliases, and
+evidence {start, end} where the data says it. All but TriviaQA and what code makes, whose documents are long as they
+are, can be made long by the concatenation of SQ3 and XQ3.
 """
 
 import re
@@ -24,9 +26,20 @@ from hub_datasets.flat_rows import parts_of_rows
 from hub_datasets.reading import Rows
 
 from .files import DataFiles, language_in_name, paths_of
+from .generated import load_generated, making_parameters
 from .hub import load_hub, load_published
 from .options import concat_options
-from .sources import SOURCES, canonical_name, check_data_dir, check_split, fill, is_published, languages_of, local_file
+from .sources import (
+    GENERATED,
+    SOURCES,
+    canonical_name,
+    check_data_dir,
+    check_split,
+    fill,
+    is_published,
+    languages_of,
+    local_file,
+)
 from .trivia_qa import load_trivia_qa
 
 SAMPLE = Path(hub_datasets.__file__).parent / "sample"
@@ -42,6 +55,7 @@ def load_qa(
     language: str | None = None,
     config: str | None = None,
     options: ConcatOptions | None = None,
+    making: Any = None,
 ) -> Any:
     """Load one split as a `datasets.Dataset`.
 
@@ -55,6 +69,7 @@ def load_qa(
             language that their column `language` says, else the file's name (`my.de.json`), else this one, else "en".
         config: the Hub's configuration, for a Hub id.
         options: how paragraphs become rows; by default the data set's own way (`concat_options`).
+        making: how rows are made that code makes, `MakingArguments`; of other data sets nothing may be set in it.
 
     Raises:
         UserError: an unknown name, a missing file, a wrong column, no rows, no answers, or an id that comes twice in
@@ -65,7 +80,10 @@ def load_qa(
     if data_files is None and Path(dataset).is_file():
         data_files = dataset
     check_data_dir(data_dir, (dataset, data_files))
-    if name.startswith("trivia_qa"):
+    given = making_parameters(name, making, data_files)
+    if name in GENERATED:
+        rows = load_generated(name, split, data_dir, language, given, options)
+    elif name.startswith("trivia_qa"):
         rows = load_trivia_qa(name, split, data_files, data_dir, language, options)
     elif data_files is None and is_published(name):
         rows = load_published(name, split, language, options)
@@ -186,13 +204,15 @@ def _dataset(parts: Iterable[Found], options: ConcatOptions) -> Any:
     import datasets
     import pyarrow as pa
 
-    from hub_datasets.squad_format import FEATURES, long_tables
+    from hub_datasets.squad_format import EVIDENCE, FEATURES, long_tables
 
     try:
-        tables = [table for part, source, code in parts for table in long_tables(part, source, options, code)]
+        found = list(parts)
+        proven = any(q.evidence for part, _, _ in found for paragraph in part for q in paragraph.questions)
+        tables = [table for part, source, code in found for table in long_tables(part, source, options, code, proven)]
     except CorpusError as error:
         raise UserError(str(error)) from error
-    features = datasets.Features({**FEATURES, "language": datasets.Value("string")})
+    features = datasets.Features({**FEATURES, "language": datasets.Value("string"), **(EVIDENCE if proven else {})})
     return datasets.Dataset(pa.concat_tables(tables), info=datasets.DatasetInfo(features=features))
 
 

@@ -7,6 +7,8 @@ mlqa            {dev,test}-context-<lang>-question-<lang>.json  facebook/mlqa
 trivia_qa       qa/wikipedia-{train,dev}.json, evidence/        mandarjoshi/trivia_qa (rc.wikipedia)
 trivia_qa_web   qa/web-{train,dev}.json, evidence/              mandarjoshi/trivia_qa (rc.web)
 sample          the corpus in hub_datasets/sample
+terms           made by code; background from XQuAD and SQuAD
+babi_far        made by code of bAbI's files, qa<task>_*_{train,test}.txt, in data_dir
 """
 
 from collections.abc import Sequence
@@ -56,6 +58,7 @@ _XQUAD = Source(
     languages=XQUAD_LANGUAGES,
     config="xquad.{language}",
 )
+_MADE = Source(None, "", {"train": "train", "validation": "validation"}, languages=(*XQUAD_LANGUAGES, "sv"))
 SOURCES = {
     "squad": _SQUAD,
     "sq3": replace(_SQUAD, concat=ConcatOptions()),
@@ -97,7 +100,10 @@ SOURCES = {
         {"train": "train", "validation": "validation"},
         languages=SAMPLE_LANGUAGES,
     ),
+    "terms": _MADE,
+    "babi_far": _MADE,
 }
+GENERATED = ("terms", "babi_far")
 ALIASES = {"squad_long": "sq3", "xquad_long": "xq3", "triviaqa": "trivia_qa"}
 LONG_REPOSITORIES = ("squad_long", "xquad_long")  # what `hub_datasets.publish` publishes, in anybody's name
 
@@ -124,7 +130,7 @@ def reads_data_dir(dataset: str, data_files: Any = None) -> bool:
     """Whether official files of `dataset` are looked for in a data_dir; TriviaQA's documents are beside data_files."""
     source = SOURCES.get(canonical_name(dataset))
     if source is None or source.hub_id is None:
-        return False
+        return dataset == "babi_far"
     return data_files is None or source.metric == "triviaqa"
 
 

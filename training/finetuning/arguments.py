@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foundation.cli import UserError
+from training.corpora.generated import MakingArguments
 from training.corpora.options import ConcatArguments
 from training.corpora.sources import check_data_dir
 from training.runs.arguments import SharedArguments
@@ -30,12 +31,14 @@ SCORES = r"(eval_)?((HasAns_|NoAns_)?(exact|f1)|exact_match|f1_.+)"
 
 
 @dataclass
-class FinetuneArguments(ConcatArguments, SharedArguments):
+class FinetuneArguments(ConcatArguments, MakingArguments, SharedArguments):
     """What to train on, what to evaluate on, and how documents become windows."""
 
     dataset: str = field(
         default="squad",
-        metadata={"help": "squad, squad_v2, sq3, mlqa, trivia_qa, sample or a Hub id (see training/corpora)."},
+        metadata={
+            "help": "squad, squad_v2, sq3, mlqa, trivia_qa, sample, terms, babi_far or a Hub id (see training/corpora)."
+        },
     )
     eval_dataset: str | None = field(
         default=None, metadata={"help": "Data set to evaluate on; --dataset if not given."}
@@ -44,6 +47,9 @@ class FinetuneArguments(ConcatArguments, SharedArguments):
     eval_data_files: str | None = field(default=None, metadata={"help": "A SQuAD-format file to evaluate on."})
     data_dir: str | None = field(default=None, metadata={"help": "Folder that holds the data set's official files."})
     language: str | None = field(default=None, metadata={"help": "Language of a multilingual data set, or all."})
+    eval_background: str | None = field(
+        default=None, metadata={"help": "terms, babi_far: the same for the evaluation; XQuAD's file if not given."}
+    )
     eval_language: str | None = field(
         default=None, metadata={"help": "The same for the evaluation; --language if not given."}
     )

@@ -1,6 +1,7 @@
 """From flags to rows: what is trained on, and what is evaluated on."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foundation.cli import UserError
+from training.corpora.generated import MakingArguments
 from training.corpora.load import evenly, load_qa
 from training.corpora.options import concat_options
-from training.corpora.sources import canonical_name, reads_data_dir
+from training.corpora.sources import GENERATED, canonical_name, reads_data_dir
 from training.runs.randomness import Use, random_stream
 
 from .arguments import FinetuneArguments
@@ -64,6 +66,11 @@ def _load(
 ) -> Any:
     # Options were meant for the training set, and TriviaQA takes none.
     asked = None if dataset != arguments.dataset and canonical_name(dataset).startswith("trivia_qa") else arguments
+    making = MakingArguments(**{each.name: getattr(arguments, each.name) for each in fields(MakingArguments)})
+    if split == "validation":
+        making.background = arguments.eval_background
+    if dataset not in GENERATED and {arguments.dataset, arguments.eval_dataset} & set(GENERATED):
+        making = MakingArguments()  # it is said of the other one
     return load_qa(
         dataset,
         split,
@@ -71,6 +78,7 @@ def _load(
         data_dir=arguments.data_dir if reads_data_dir(dataset, data_files) else None,
         language=language,
         options=concat_options(dataset, asked, output_dir),
+        making=making,
     )
 
 

@@ -40,7 +40,8 @@ from .scores import averages, score_language
 MEASURED = (SCORES, "no_answer.json")  # what is written beside a model after it was read, and decides no score
 ANSWERS = ("predictions.json", "nbest.json")
 WRITTEN = (SCORES, *ANSWERS, "scores.csv", "by_length.csv", "scores.png", "by_length.png")
-NOT_PART_OF_THE_RUN = ("output_dir", "overwrite_output_dir", "by", "use_cpu")
+# Neither decides an answer; the last three are length_report.py's.
+NOT_PART_OF_THE_RUN = ("output_dir", "overwrite_output_dir", "by", "use_cpu", "windows", "draws", "seed")
 
 
 def score_checkpoint(args: argparse.Namespace, state: Any) -> dict[str, Any]:
@@ -95,22 +96,26 @@ class Reader:
             warn_of_emulated_bfloat16()
         self.autocast = torch.autocast(device.type, torch.bfloat16) if args.bf16 else nullcontext()
 
-    def score(self, rows: Any, language: str) -> tuple[dict[str, Answers], dict[str, str], dict[str, Any]]:
-        """Answers by row id, predictions by the id that the official script scores by, and scores of one language."""
-        args = self.args
+    def read(self, rows: Any) -> tuple[dict[str, Answers], float]:
+        """Answers by row id, and the seconds that they took."""
         start = time.perf_counter()
         with self.autocast:
             answers = predict(
                 self.model,
                 self.windower,
                 rows,
-                batch_size=args.batch_size,
-                n_best=args.n_best,
-                max_answer_length=args.max_answer_length,
+                batch_size=self.args.batch_size,
+                n_best=self.args.n_best,
+                max_answer_length=self.args.max_answer_length,
             )
-        seconds = time.perf_counter() - start
+        return answers, time.perf_counter() - start
+
+    def score(self, rows: Any, language: str) -> tuple[dict[str, Answers], dict[str, str], dict[str, Any]]:
+        """Answers by row id, predictions by the id that the official script scores by, and scores of one language."""
+        args = self.args
+        answers, seconds = self.read(rows)
         metric = metric_of(args.dataset, rows)
-        threshold = _null_threshold(args) if metric == "squad_v2" else 0.0
+        threshold = null_threshold(args) if metric == "squad_v2" else 0.0
         scores, texts = score_language(metric, rows, answers, language, self._count_tokens, threshold)
         return answers, texts, {"metric": metric, **scores, "seconds": round(seconds, 2)}
 
@@ -141,19 +146,20 @@ def _load(args: argparse.Namespace, language: str | None, everything: bool = Fal
         language=language,
         config=args.dataset_config,
         options=concat_options(args.dataset, args, args.output_dir),
+        making=args,
     )
     return rows if everything else evenly(rows, args.max_eval_samples)
 
 
 def _open(output_dir: Path, args: argparse.Namespace, processes: int) -> dict[str, Any]:
     """What scores.json holds for this same run, or an empty start; a UserError for another run's folder."""
-    this_run = _identity(args)
+    this_run = identity(args)
     path = output_dir / SCORES
     if path.is_file():
         held = read_scores(path, "--output_dir")
         # Of another run, a start without any language is in nobody's way.
         if not args.overwrite_output_dir and (held["languages"] or held["run"] == this_run):
-            _check_same_run(this_run, held["run"], output_dir)
+            check_same_run(this_run, held["run"], output_dir)
             return held
         _remove(output_dir)
     check_output_dir(output_dir, replace_flag=None)
@@ -171,7 +177,7 @@ def _remove(output_dir: Path) -> None:
         path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _check_same_run(this: dict[str, Any], other: dict[str, Any], output_dir: Path) -> None:
+def check_same_run(this: dict[str, Any], other: dict[str, Any], output_dir: Path) -> None:
     different = [name for name in {**this, **other} if this.get(name) != other.get(name)]
     if different:
         name = different[0]
@@ -181,12 +187,12 @@ def _check_same_run(this: dict[str, Any], other: dict[str, Any], output_dir: Pat
         )
 
 
-def _identity(args: argparse.Namespace) -> dict[str, Any]:
+def identity(args: argparse.Namespace) -> dict[str, Any]:
     """Everything that decides the numbers: the flags, and for files on this machine their size and age."""
     run = {name: value for name, value in vars(args).items() if name not in NOT_PART_OF_THE_RUN}
-    for name in ("model_name_or_path", "adapter"):
-        folder = Path(str(run[name]))
-        if run[name] is not None and folder.is_dir():
+    for name in ("model_name_or_path", "adapter", "short_model"):
+        folder = Path(str(run.get(name)))
+        if run.get(name) is not None and folder.is_dir():
             files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json"))
             held = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
             run[f"{name}_files"] = [stamp for stamp in held if stamp[0] not in MEASURED]
@@ -200,10 +206,14 @@ def _local_data(args: argparse.Namespace) -> list[str]:
         return [args.data_files]
     if Path(args.dataset).is_file():
         return [args.dataset]
-    return [f"{args.data_dir}/**/*.json"] if args.data_dir else []
+    held = [f"{args.data_dir}/**/*.{ending}" for ending in ("json", "txt")] if args.data_dir else []
+    background = args.background and args.background.replace("{language}", "*")
+    if background:
+        held.append(f"{background}/*.json" if Path(background).is_dir() else background)
+    return held
 
 
-def _null_threshold(args: argparse.Namespace) -> float:
+def null_threshold(args: argparse.Namespace) -> float:
     """--null_threshold, or the one that finetune.py tuned and left in the checkpoint's eval_results.json, or 0."""
     if args.null_threshold is not None:
         return args.null_threshold
