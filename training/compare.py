@@ -72,6 +72,7 @@ def _f1(folder: Path, held: dict[str, Any], language: str, args: argparse.Namesp
 
     asked = argparse.Namespace(**held["run"])
     asked.data_dir = args.data_dir or asked.data_dir
+    asked.output_dir = str(folder)  # where changes that --on_bad_span makes are listed
     questions = gold_answers(languages_to_score(asked)[language]())
     inside = folder / language / "predictions.json"
     path = inside if inside.is_file() else folder / "predictions.json"

@@ -30,6 +30,7 @@ from .run import Reader, check_same_run, identity, languages_to_score, null_thre
 from .scores import LENGTH_BOUNDS
 
 REPORT = "length_report"
+WRITTEN = (f"{REPORT}.*", "answers/*.json", "*.changes.jsonl")
 WHOLE = "whole"
 SHORT = "short model"
 FEWEST = 20  # questions of which a difference says anything
@@ -321,19 +322,12 @@ def _open(output_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
         held = read_json(path, "--output_dir", dict)
         check_same_run(this_run, held.get("run") or {}, output_dir)
     else:
-        if path.is_file():
-            _remove(output_dir)
-        check_output_dir(output_dir, replace_flag=None)
+        check_output_dir(output_dir, WRITTEN if args.overwrite_output_dir else None, mark=path.name)
+        for file in sorted(output_dir.rglob("*"), reverse=True):  # files before their folder
+            file.rmdir() if file.is_dir() else file.unlink()
     start = {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), "run": this_run}
     write_atomically(path, json.dumps(start, ensure_ascii=False, indent=1))
     return start
-
-
-def _remove(output_dir: Path) -> None:
-    for path in [*output_dir.glob(f"{REPORT}.*"), *output_dir.glob("answers/*.json")]:
-        path.unlink()
-    if (output_dir / "answers").is_dir() and not any((output_dir / "answers").iterdir()):
-        (output_dir / "answers").rmdir()
 
 
 def _write(output_dir: Path, report: Mapping[str, Any], dataset: str) -> None:
