@@ -7,6 +7,7 @@ window are not read as the source reads them. A QA model that reads 512 tokens i
 what the source answers: XQuAD's questions about one paragraph, where both together have `--shortest` to 512 tokens.
 Counted are the answers that stay the same, and both scores. A window of twice the source's length loses nothing; its
 price is the time of a forward pass at 4,096 tokens: the windows take turns, and the median of the ratios counts.
+Beside it: how far the hidden states of one text lie apart, cut at half the source's length, at 300 tokens and whole.
 """
 
 import argparse
@@ -45,6 +46,19 @@ def answers(model: Any, tokenizer: Any, rows: Any, longest: int) -> dict[str, st
 
     windower = Windower(tokenizer, longest, doc_stride=0, max_question_length=longest // 2)
     return {key: answer.text() for key, answer in predict(model, windower, rows).items()}
+
+
+def distances(source: Any, long: Any, tokenizer: Any, text: str, lengths: tuple[int, ...]) -> dict[int, list[float]]:
+    """Tokens of `text` -> the largest difference of the last hidden states, and the cosine of their means."""
+    import torch
+
+    found = {}
+    for length in lengths:
+        ids = tokenizer(text, truncation=True, max_length=length, return_tensors="pt", verbose=False)["input_ids"]
+        with torch.inference_mode():
+            a, b = (model.base_model(input_ids=ids).last_hidden_state[0] for model in (source, long))
+        found[ids.shape[1]] = [(a - b).abs().max().item(), torch.cosine_similarity(a.mean(0), b.mean(0), 0).item()]
+    return found
 
 
 def seconds(model: Any, tokenizer: Any) -> float:
@@ -88,6 +102,7 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
         for window, model in models.items():
             times[window].append(seconds(model, tokenizer))
     first = times[arguments.windows[0]]
+    text = " ".join(dict.fromkeys(next(iter(languages.values()))["context"]))
     table = []
     for name, by_language in found.items():
         pairs = [(text, found["source"][code][key]) for code, all_ in by_language.items() for key, text in all_.items()]
@@ -97,6 +112,7 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
         row |= {key: sum(one[key] * one["total"] for one in scores) / total for key in ("exact_match", "f1")}
         if name in times:
             row["times_first"] = statistics.median(a / b for a, b in zip(times[name], first, strict=True))
+            row["distances"] = distances(source, models[name], tokenizer, text, (longest // 2, 300, longest))
         table.append(row)
     return table
 
@@ -123,6 +139,10 @@ def main() -> None:
         price = f"{row['times_first']:.2f}" if "times_first" in row else ""
         same = f"{row['same']:,} of {row['questions']:,}"
         print(f"| {row['model']} | {same} | {row['exact_match']:.1f} | {row['f1']:.1f} | {price} |")
+    print("\n| window | tokens | largest difference of a hidden state | cosine of the means |\n|---|---|---|---|")
+    for row in table:
+        for length, (difference, cosine) in row.get("distances", {}).items():
+            print(f"| {row['model']} | {length} | {difference:.1e} | {cosine:.4f} |")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The tensors of a checkpoint as bytes on disk: read piece by piece, written in one stream, never all in memory.
 
 safetensors files are read by their header (a little-endian u64 length, JSON, then the data; see the format's README),
-single or sharded. PyTorch's .bin files go through `torch.load(weights_only=True)`, which runs no code of the file.
+single or sharded; safetensors' own reader maps the file, so that what was read stays in memory. PyTorch's .bin files go
+through `torch.load(weights_only=True)`, which runs no code of the file.
 """
 
 import io

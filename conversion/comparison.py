@@ -54,7 +54,7 @@ def compare_outputs(
     Args:
         report: gets a check for each run and kind of output.
         tokenizers: the source's and the converted model's; None leaves out the runs on texts.
-        old_long: the source's tensors, where it is an old long checkpoint.
+        old_long: the source's tensors, where it is long already.
     """
     import torch
     from tqdm import tqdm
@@ -67,7 +67,7 @@ def compare_outputs(
         longest = min(source_length(source), LONGEST_RUN)
         runs += text_runs(*tokenizers, longest, config.type_vocab_size > 1, old_long is not None)
     with torch.inference_mode(), _quiet(), tqdm(total=2 * len(runs), desc="proving", file=sys.stderr, delay=2) as bar:
-        if old_long is None:
+        if old_long is None or source.config.model_type == "longformer":
             model = _load_source(source, report.architecture, dtype)
         else:
             model = build_by_hand(old_long, source.config, report.architecture, config.attention_window, dtype)
@@ -220,7 +220,8 @@ def _load_source(source: Source, architecture: str, dtype: "torch.dtype") -> Any
     for name in lost:
         head = model.get_submodule(name.removesuffix(".decoder.bias"))
         head.decoder.bias.data = head.bias.data.clone()
-    model.pooler_is_trained = not any("pooler" in name for name in info["missing_keys"])
+    pooler = {name for name, _ in model.named_parameters() if "pooler" in name}
+    model.pooler_is_trained = bool(pooler) and not pooler & set(info["missing_keys"])
     return model.float().eval()
 
 

@@ -1,11 +1,12 @@
-"""Make an encoder long: RoBERTa, XLM-R, CamemBERT or BERT in, a native Longformer checkpoint out.
+"""Make an encoder long: RoBERTa, XLM-R, CamemBERT, BERT, ELECTRA, DistilBERT in, a native Longformer checkpoint out.
 
     python -m conversion.convert --model_name_or_path FacebookAI/xlm-roberta-base --output_dir xlm-long-4096 \
         --max_pos 4096 --attention_window 512
 
 Tensors go from file to file, and no model is built. The recipe is that of Beltagy et al., Longformer (2020), section 5:
-the learned positions are tiled to the new length, and the global projections start as copies of the local ones. The
-result is `model_type: longformer`, which `AutoModel.from_pretrained` loads without remote code.
+the learned positions are tiled to the new length, and the global projections start as copies of the local ones. A
+Longformer is made longer the same way, and a folder of sentence-transformers keeps its modules. The result is
+`model_type: longformer`, which `AutoModel.from_pretrained` loads without remote code.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from .card import write_card
 from .checkpoint import cast, write_safetensors
 from .families import map_names
 from .legacy import describe
+from .modules import SCORE_SETTINGS, write_modules
 from .plan import (
     LONGEST,
     check_max_pos,
@@ -59,7 +61,7 @@ def convert(
     output_dir: str | Path,
     *,
     max_pos: int = 4096,
-    tile_from: int = 0,
+    tile_from: int | None = None,
     attention_window: int | Sequence[int] | None = None,
     revision: str | None = None,
     dtype: str | None = None,
@@ -73,7 +75,8 @@ def convert(
         model_name_or_path: a local folder, a Hub id, or "embedded".
         max_pos: tokens that the result reads; a multiple of the (largest) window, at least the source's own length.
         tile_from: beyond the source's length its position rows come again, from this token's on. 0 is the thesis's way;
-            64 keeps the rows of a question for the question, which reads long documents better.
+            64 keeps the rows of a question for the question, which reads long documents better. By default 0, or what a
+            long source says of itself.
         attention_window: tokens that each token sees, half of them to either side; one number, or one a layer.
             By default 512, or what an old long checkpoint says of itself.
         revision: branch, tag or commit of a Hub id.
@@ -105,7 +108,14 @@ def convert(
             f"config.json of {source.name!r} says {source.config.max_position_embeddings} positions, its weights have "
             f"{source_length + first}: mend max_position_embeddings"
         )
+    if tile_from is None:
+        tile_from = getattr(source.config, "tile_from", 0)
     check_max_pos(max_pos, windows, source_length)
+    if source.config.model_type == "longformer" and max_pos == source_length:
+        raise UserError(
+            f"--model_name_or_path {source.name!r} is a Longformer that reads {source_length} tokens already: use it"
+            " as it is, or give more --max_pos"
+        )
     check_tile_from(tile_from, source_length)
 
     outputs = plan_tensors(tensors, mapping, source.config, pad_token_id, max_pos, tile_from)
@@ -115,7 +125,11 @@ def convert(
     check_shapes(config, mapping.architecture, outputs)
     if dtype:
         outputs = {name: cast(output, DTYPES[dtype]) for name, output in outputs.items()}
-    notes = mapping.notes + (describe(tensors, first) if mapping.has_global else [])
+    for name in SCORE_SETTINGS:
+        if hasattr(source.config, name):
+            setattr(config, name, getattr(source.config, name))
+    old_long = mapping.has_global and source.config.model_type != "longformer"
+    notes = mapping.notes + (describe(tensors, first) if old_long else [])
     notes += [padding] * bool(padding) + left_out(source)
     if mapping.architecture == "LongformerModel":
         notes.append(ONE_VECTOR)
@@ -124,6 +138,8 @@ def convert(
         write_safetensors(folder / "model.safetensors", outputs)
         config.save_pretrained(folder)
         save_tokenizer(tokenizer, folder, max_pos)
+        if source.modules:
+            notes += write_modules(source.modules, folder, max_pos)
         proof = prove(source, folder, name=public_name(source)) if verify else None
         record = {
             "source": public_name(source),
@@ -163,7 +179,7 @@ def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: Path, max_pos: 
 
 def parse_arguments() -> argparse.Namespace:
     parser = command_parser(
-        description="Make an encoder (RoBERTa, XLM-R, CamemBERT, BERT) long, as a native Longformer checkpoint.",
+        description="Make an encoder (RoBERTa, XLM-R, BERT and their kin) long, as a native Longformer checkpoint.",
         example="python -m conversion.convert --model_name_or_path embedded --output_dir long-4096",
     )
     parser.add_argument("--model_name_or_path", required=True, help='local folder, Hub id, or "embedded"')
@@ -172,9 +188,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--tile_from",
         type=int,
-        default=0,
-        help="token whose position comes after the source's last; 0: the thesis; 64: better for question answering,"
-        " with --attention_window 256",
+        help="token whose position comes after the source's last (default: 0 as in the thesis, or a long source's own);"
+        " 64: better for question answering, with --attention_window 256",
     )
     parser.add_argument(
         "--attention_window",

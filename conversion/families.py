@@ -29,21 +29,26 @@ def _linear(*modules: str) -> Names:
 
 POSITIONS = "embeddings.position_embeddings.weight"
 WORDS = "embeddings.word_embeddings.weight"
+TYPES = "embeddings.token_type_embeddings.weight"
 SELF = "encoder.layer.{}.attention.self."
 
-LOCAL = _linear(SELF + "query", SELF + "key", SELF + "value")
-GLOBAL = _linear(SELF + "query_global", SELF + "key_global", SELF + "value_global")
+PARTS = ("query", "key", "value")
+LOCAL = _linear(*(SELF + part for part in PARTS))
+GLOBAL = _linear(*(f"{SELF}{part}_global" for part in PARTS))
 
-# The global projections start as copies of the local ones.
-LOCAL_TO_BOTH: Names = {
-    f"{SELF}{part}.{kind}": (f"{SELF}{part}.{kind}", f"{SELF}{part}_global.{kind}")
-    for part in ("query", "key", "value")
-    for kind in ("weight", "bias")
-}
 
-# RoBERTa, XLM-R and CamemBERT inherit BERT's encoder to the letter.
+def _local_to_both(*sources: str) -> Names:
+    """Query, key and value by the source's names: the global projections start as copies of the local ones."""
+    return {
+        f"{source}.{kind}": (f"{SELF}{part}.{kind}", f"{SELF}{part}_global.{kind}")
+        for source, part in zip(sources, PARTS, strict=True)
+        for kind in ("weight", "bias")
+    }
+
+
+# RoBERTa, XLM-R, CamemBERT and ELECTRA inherit BERT's encoder to the letter, but for query, key and value.
 ENCODER: Names = {
-    **_same(WORDS, POSITIONS, "embeddings.token_type_embeddings.weight"),
+    **_same(WORDS, POSITIONS, TYPES),
     **_linear(
         "embeddings.LayerNorm",
         "encoder.layer.{}.attention.output.dense",
@@ -54,6 +59,27 @@ ENCODER: Names = {
     ),
 }
 POOLER = _linear("pooler.dense")
+
+BERT_ENCODER = {**ENCODER, **_local_to_both(*(SELF + part for part in PARTS))}
+LONG_ENCODER = {**ENCODER, **LOCAL, **GLOBAL}
+
+DISTIL = "transformer.layer.{}."
+DISTILBERT_ENCODER: Names = {
+    **_same(WORDS, POSITIONS),
+    **_linear("embeddings.LayerNorm"),
+    **_local_to_both(*(f"{DISTIL}attention.{part}_lin" for part in "qkv")),
+    **{
+        f"{DISTIL}{source}.{kind}": (f"encoder.layer.{{}}.{target}.{kind}",)
+        for source, target in (
+            ("attention.out_lin", "attention.output.dense"),
+            ("sa_layer_norm", "attention.output.LayerNorm"),
+            ("ffn.lin1", "intermediate.dense"),
+            ("ffn.lin2", "output.dense"),
+            ("output_layer_norm", "output.LayerNorm"),
+        )
+        for kind in ("weight", "bias")
+    },
+}
 
 # Buffers that older transformers saved; both are recomputed.
 BUFFERS: Names = {"embeddings.position_ids": (), "embeddings.token_type_ids": ()}
@@ -132,6 +158,39 @@ BERT_HEADS = {
     "ForMultipleChoice": MULTIPLE_CHOICE,
 }
 
+# ELECTRA's classifier has gelu and DistilBERT's relu where Longformer's has tanh.
+ELECTRA_HEADS = {
+    "ForMaskedLM": Head(
+        "LongformerForMaskedLM",
+        {
+            "generator_predictions.dense.weight": ("lm_head.dense.weight",),
+            "generator_predictions.dense.bias": ("lm_head.dense.bias",),
+            "generator_predictions.LayerNorm.weight": ("lm_head.layer_norm.weight",),
+            "generator_predictions.LayerNorm.bias": ("lm_head.layer_norm.bias",),
+            "generator_lm_head.bias": ("lm_head.bias",),
+        },
+        {"generator_lm_head.weight": (DECODER_WEIGHT,)},
+    ),
+    "ForQuestionAnswering": QUESTION_ANSWERING,
+    "ForTokenClassification": TOKEN_CLASSIFICATION,
+}
+
+DISTILBERT_HEADS = {
+    "ForMaskedLM": Head(
+        "LongformerForMaskedLM",
+        {
+            "vocab_transform.weight": ("lm_head.dense.weight",),
+            "vocab_transform.bias": ("lm_head.dense.bias",),
+            "vocab_layer_norm.weight": ("lm_head.layer_norm.weight",),
+            "vocab_layer_norm.bias": ("lm_head.layer_norm.bias",),
+            "vocab_projector.bias": ("lm_head.bias",),
+        },
+        {"vocab_projector.weight": (DECODER_WEIGHT,)},
+    ),
+    "ForQuestionAnswering": QUESTION_ANSWERING,
+    "ForTokenClassification": TOKEN_CLASSIFICATION,
+}
+
 
 @dataclass(frozen=True)
 class Family:
@@ -139,31 +198,91 @@ class Family:
 
     prefix: str  # of the encoder's names in a file that has a head
     heads: dict[str, Head]  # end of the architecture's name -> head
-    without_counterpart: Names  # heads that Longformer lacks
-    positions_after_padding: bool  # the first token is at row pad_token_id + 1 (else at row 0)
-    head_activation: str | None  # the activation in the LM head, None where it is the config's hidden_act
+    encoder: Names = field(default_factory=lambda: BERT_ENCODER)
+    without_counterpart: Names = field(default_factory=dict)  # heads that Longformer lacks
+    positions_after_padding: bool = False  # the first token is at row pad_token_id + 1 (else at row 0)
+    head_activation: str | None = None  # the activation in the LM head, None where it is the config's hidden_act
+    settings: dict[str, Any] = field(default_factory=dict)  # Longformer's setting -> the family's name, or a value
 
 
-ROBERTA = Family("roberta.", ROBERTA_HEADS, {}, True, "gelu")
+ROBERTA = Family("roberta.", ROBERTA_HEADS, positions_after_padding=True, head_activation="gelu")
 
 FAMILIES = {
     "roberta": ROBERTA,
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,
-    "bert": Family(
-        "bert.",
-        BERT_HEADS,
-        {"cls.seq_relationship.weight": (), "cls.seq_relationship.bias": ()},
-        False,
-        None,
+    "bert": Family("bert.", BERT_HEADS, without_counterpart=dict.fromkeys(_linear("cls.seq_relationship"), ())),
+    "electra": Family(
+        "electra.",
+        ELECTRA_HEADS,
+        without_counterpart=dict.fromkeys(
+            _linear(
+                "discriminator_predictions.dense",
+                "discriminator_predictions.dense_prediction",
+                "classifier.dense",
+                "classifier.out_proj",
+                "sequence_summary.summary",
+            ),
+            (),
+        ),
+        head_activation="gelu",
+    ),
+    "distilbert": Family(
+        "distilbert.",
+        DISTILBERT_HEADS,
+        DISTILBERT_ENCODER,
+        without_counterpart=dict.fromkeys(_linear("pre_classifier"), ()),
+        settings={
+            "intermediate_size": "hidden_dim",
+            "hidden_act": "activation",
+            "hidden_dropout_prob": "dropout",
+            "attention_probs_dropout_prob": "attention_dropout",
+            "type_vocab_size": 1,
+            "layer_norm_eps": 1e-12,
+            "bos_token_id": None,
+            "eos_token_id": None,
+        },
+    ),
+    "longformer": Family(
+        "longformer.", ROBERTA_HEADS, LONG_ENCODER, positions_after_padding=True, head_activation="gelu"
     ),
 }
+
+_RELATIVE = "its attention adds relative positions, which Longformer lacks"
+_NARROW = "its embeddings are narrower than its layers, and Longformer has no projection between them"
+_XLM_R = "convert XLM-R (FacebookAI/xlm-roberta-base)"
+
+# Model types that are asked for and cannot be: why, and the nearest thing that can.
+REFUSED = {
+    "deberta": f"{_RELATIVE}: convert a RoBERTa or BERT of its language",
+    "deberta-v2": f"{_RELATIVE}: in mDeBERTa's place {_XLM_R}",
+    "mpnet": f"{_RELATIVE}: convert a RoBERTa, or an XLM-R such as intfloat/multilingual-e5-base",
+    "xlm-roberta-xl": "it normalises before each layer and Longformer after it: convert FacebookAI/xlm-roberta-large",
+    "roberta-prelayernorm": "it normalises before each layer and Longformer after it: convert a RoBERTa",
+    "modernbert": "its positions are rotations, and it reads 8,192 tokens by itself: fine-tune and score it as it is",
+    "eurobert": "its positions are rotations, and it reads 8,192 tokens by itself: use it as it is",
+    "big_bird": "it has a sparse attention of its own and reads 4,096 tokens by itself: use it as it is",
+    "albert": f"{_NARROW}: convert a BERT of its language",
+    "rembert": f"{_NARROW}: {_XLM_R}",
+    "xmod": f"its layers hold an adapter for each language, which Longformer lacks: {_XLM_R}",
+    "xlm": f"its language embeddings have no place in Longformer: {_XLM_R}",
+    "t5": "it is an encoder with a decoder, and its positions are relative: convert an encoder",
+    "mt5": f"it is an encoder with a decoder, and its positions are relative: {_XLM_R}",
+}
+
+
+def setting(config: Any, name: str) -> Any:
+    """What the source's config says of Longformer's setting `name`."""
+    own = FAMILIES[config.model_type].settings.get(name, name)
+    return getattr(config, own, None) if isinstance(own, str) else own
 
 
 # Names of one tensor, where the config ties input and output embeddings: a file may hold either alone.
 TIED = (
     (WORDS, DECODER_WEIGHT),
     (WORDS, "cls.predictions.decoder.weight"),
+    (WORDS, "generator_lm_head.weight"),
+    (WORDS, "vocab_projector.weight"),
     ("lm_head.bias", DECODER_BIAS),
     ("cls.predictions.bias", "cls.predictions.decoder.bias"),
 )
@@ -198,6 +317,12 @@ def map_names(names: Collection[str], config: Any) -> Mapping:
         UserError: names that the family's table does not know, or encoder tensors that are missing.
     """
     family = FAMILIES[config.model_type]
+    width = getattr(config, "embedding_size", config.hidden_size)
+    if width != config.hidden_size:
+        raise UserError(
+            f"its embeddings are {width} wide and its layers {config.hidden_size}, and Longformer has no projection"
+            " between them: convert a model whose widths are equal (ELECTRA's base and large are)"
+        )
     given = {_canonical(name, family.prefix): name for name in names}
     twice = sorted(set(names) - set(given.values()))
     if twice:
@@ -207,7 +332,7 @@ def map_names(names: Collection[str], config: Any) -> Mapping:
     has_global = is_old_long(names)
     if has_global and not family.positions_after_padding:
         raise UserError(f"an old long checkpoint of type {config.model_type!r} is not known: only RoBERTa's kin are")
-    encoder = _layers({**ENCODER, **({**LOCAL, **GLOBAL} if has_global else LOCAL_TO_BOTH)}, config.num_hidden_layers)
+    encoder = _layers(LONG_ENCODER if has_global else family.encoder, config.num_hidden_layers)
     head, notes = _head(family, given, config)
     table = {**encoder, **POOLER, **(head.required | head.optional if head else {})}
     needless = {**BUFFERS, **family.without_counterpart}
@@ -264,7 +389,7 @@ def _head(family: Family, given: dict[str, str], config: Any) -> tuple[Head | No
         # `classifier.weight` alone does not tell token from sequence classification: only the architecture does.
         telling = [h for h in family.heads.values() if "classifier.weight" not in h.required]
         head = next((h for h in telling if h.required.keys() <= given.keys()), None)
-    activation = family.head_activation or config.hidden_act
+    activation = family.head_activation or setting(config, "hidden_act")
     if head and head.longformer == "LongformerForMaskedLM" and activation != "gelu":
         notes.append(f"masked-LM head left out: Longformer's uses gelu, this one {activation}; the encoder is kept")
         head = None

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from foundation.cli import UserError
 
-from .checkpoint import TORCH_NAMES, Output, Tensor
-from .families import DECODER_BIAS, DECODER_WEIGHT, FAMILIES, POSITIONS, WORDS, Mapping
+from .checkpoint import ITEM_BYTES, TORCH_NAMES, Output, Tensor
+from .families import DECODER_BIAS, DECODER_WEIGHT, FAMILIES, POSITIONS, TYPES, WORDS, Mapping, setting
 from .legacy import reserved_rows_are_finite
 from .tokens import document_token_type
 
@@ -103,6 +103,11 @@ def plan_tensors(
             outputs[name] = tile_positions(tensor, first, pad_token_id + 1, max_pos, tile_from, keep_reserved=keep)
         else:
             outputs[name] = Output(tensor.dtype, tensor.shape, tensor.pieces)
+    types = next(iter(outputs)).removesuffix(WORDS) + TYPES
+    if types not in outputs:  # DistilBERT has no token types: a row that adds nothing
+        words = outputs[types.replace(TYPES, WORDS)]
+        size = ITEM_BYTES[words.dtype] * words.shape[1]
+        outputs[types] = Output(words.dtype, (1, words.shape[1]), lambda: [bytes(size)])
     if DECODER_WEIGHT in outputs or DECODER_BIAS in outputs:
         _untie(outputs, tensors, mapping, config)
     elif mapping.architecture == "LongformerForMaskedLM" and not config.tie_word_embeddings:
@@ -174,7 +179,7 @@ def longformer_config(
     """A LongformerConfig that says what the source's does; token ids are the tokenizer's, where the two differ."""
     from transformers import LongformerConfig
 
-    fields = {name: getattr(source, name) for name in KEPT_FIELDS}
+    fields = {name: setting(source, name) for name in KEPT_FIELDS}
     if DECODER_WEIGHT in outputs:
         fields["tie_word_embeddings"] = False
     if mapping.architecture == "LongformerForQuestionAnswering":

@@ -12,7 +12,8 @@ from foundation.files import read_json
 
 from .checkpoint import PICKLED, SAFETENSORS, Tensor, read_checkpoint
 from .embedded import LONG_NAME, NAME, embedded_checkpoint
-from .families import FAMILIES, few, restore_ties
+from .families import FAMILIES, REFUSED, few, restore_ties
+from .modules import ENCODER_SETTINGS_NAMES, LIST, SCORE_SETTINGS, SETTINGS, Modules, find_modules, module_files
 from .plan import KEPT_FIELDS
 from .tokens import check_vocabulary
 
@@ -25,10 +26,12 @@ class Source:
     """An encoder checkpoint on this machine."""
 
     name: str  # as the user wrote it
-    folder: Path
+    root: Path  # what the name stands for
+    folder: Path  # of config and weights: the root, but for an old folder of sentence-transformers
     revision: str | None  # the commit, when it came from the Hub
     config: "PreTrainedConfig"
-    files: tuple[str, ...]  # all that it consists of, on the Hub too: paths in its folder
+    files: tuple[str, ...]  # all that it consists of, on the Hub too: paths below its root
+    modules: Modules | None  # where it is a folder of sentence-transformers
 
     def tensors(self) -> dict[str, Tensor]:
         """Name -> tensor; a tensor with two names (a tied output embedding) has both, whichever the file gives it."""
@@ -67,7 +70,10 @@ def open_source(model_name_or_path: str, revision: str | None = None) -> Source:
         UserError: no such folder, no config.json, or a model type that is not among the families.
     """
     if model_name_or_path == LONG_NAME:
-        raise UserError(f"--model_name_or_path {LONG_NAME!r} is a Longformer already: use it as it is")
+        raise UserError(
+            f"--model_name_or_path {LONG_NAME!r} is long already: use it as it is, or convert {NAME!r} with more"
+            " --max_pos"
+        )
     path = embedded_checkpoint() if model_name_or_path == NAME else Path(model_name_or_path).expanduser()
     commit, files = None, None
     if not path.is_dir():
@@ -77,11 +83,14 @@ def open_source(model_name_or_path: str, revision: str | None = None) -> Source:
         commit, files = path.name, _files_on_hub(model_name_or_path, path.name)
     elif revision:
         raise UserError(f"--revision {revision!r} is for Hub ids, and {model_name_or_path!r} is local: leave it out")
-    if not (path / "config.json").is_file():
+    modules = find_modules(path)
+    folder = modules.encoder if modules else path
+    if not (folder / "config.json").is_file():
         raise UserError(f"--model_name_or_path {model_name_or_path!r} holds no config.json: give a checkpoint's folder")
     if files is None:
         files = [file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file()]
-    return Source(model_name_or_path, path, commit, _config(path, model_name_or_path), tuple(files))
+    config = _config(folder, model_name_or_path)
+    return Source(model_name_or_path, path, folder, commit, config, tuple(files), modules)
 
 
 def _files_on_hub(repo_id: str, commit: str) -> list[str] | None:
@@ -98,8 +107,8 @@ def _files_on_hub(repo_id: str, commit: str) -> list[str] | None:
 def _config(folder: Path, name: str) -> "PreTrainedConfig":
     raw = read_json(folder / "config.json", "--model_name_or_path", dict)
     model_type = raw.get("model_type")
-    if model_type == "longformer":
-        raise UserError(f"--model_name_or_path {name!r} is a Longformer already: use it as it is")
+    if model_type in REFUSED:
+        raise UserError(f"--model_name_or_path {name!r} is a {model_type}: {REFUSED[model_type]}")
     if model_type not in FAMILIES:
         raise UserError(
             f"--model_name_or_path {name!r} has the model type {model_type!r}: convert one of {', '.join(FAMILIES)}"
@@ -127,7 +136,8 @@ def _config(folder: Path, name: str) -> "PreTrainedConfig":
         config = AutoConfig.from_pretrained(folder, return_dict=True, output_attentions=False, trust_remote_code=False)
     except (ValueError, TypeError, StrictDataclassError) as error:
         raise UserError(f"config.json of {name!r} cannot be read ({one_line(error)}): mend it") from error
-    config._attn_implementation = "sdpa"  # what config.json asks for may be absent here
+    # What config.json asks for may be absent here.
+    config._attn_implementation = "eager" if model_type == "longformer" else "sdpa"
     if config.pad_token_id is None and FAMILIES[model_type].positions_after_padding:
         raise UserError(
             f"config.json of {name!r} says pad_token_id: null, and a {model_type} counts its positions from there:"
@@ -152,16 +162,14 @@ SMALL_FILES = (
 
 
 def download(repo_id: str, revision: str | None = None) -> Path:
-    """Fetch config, tokenizer, weights (safetensors if there are any) and card of one commit; the snapshot's folder."""
+    """Fetch config, tokenizer, weights (safetensors if there are any), modules and card of one commit; the snapshot's
+    folder."""
     from huggingface_hub import constants, hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    folder = Path(hf_hub_download(repo_id, "config.json", revision=revision)).parent
-    commit = folder.name  # the cache names a snapshot by its commit; a branch that moves meanwhile changes nothing
-
-    def fetch(name: str) -> Path | None:
+    def fetch(name: str, revision: str | None) -> Path | None:
         try:
-            return Path(hf_hub_download(repo_id, name, revision=commit))
+            return Path(hf_hub_download(repo_id, name, revision=revision))
         except LocalEntryNotFoundError:  # a Hub that does not answer has said nothing of its files
             if not constants.HF_HUB_OFFLINE:
                 raise
@@ -169,15 +177,25 @@ def download(repo_id: str, revision: str | None = None) -> Path:
         except EntryNotFoundError:
             return None
 
+    # Old folders of sentence-transformers have no config.json at the top.
+    top = fetch("config.json", revision) or fetch(LIST, revision) or Path(hf_hub_download(repo_id, "config.json"))
+    folder, commit = top.parent, top.parent.name
+    # The cache names a snapshot by its commit; a branch that moves meanwhile changes nothing.
+    fetch(LIST, commit)
+    modules = find_modules(folder)
+    stem = f"{modules.entries[0]['path']}/".lstrip("/") if modules else ""
     for single, index in (SAFETENSORS, PICKLED):
-        if fetch(single):
+        if fetch(stem + single, commit):
             break
-        listed = fetch(index)
+        listed = fetch(stem + index, commit)
         if listed:
             for shard in sorted(set(read_json(listed, "the index", dict).get("weight_map", {}).values())):
-                hf_hub_download(repo_id, shard, revision=commit)
+                hf_hub_download(repo_id, stem + shard, revision=commit)
             break
-    snapshot_download(repo_id, revision=commit, allow_patterns=list(SMALL_FILES))
+    wanted = [*SMALL_FILES, SETTINGS, *(stem + name for name in (*SMALL_FILES, "config.json", *ENCODER_SETTINGS_NAMES))]
+    for entry in modules.others if modules else ():
+        wanted += [f"{entry['path']}/*.json", f"{entry['path']}/{SAFETENSORS[0]}", f"{entry['path']}/{PICKLED[0]}"]
+    snapshot_download(repo_id, revision=commit, allow_patterns=wanted)
     return folder
 
 
@@ -188,6 +206,8 @@ READ = (*SMALL_FILES, "config.json", "model*.safetensors*", "pytorch_model*.bin*
 # Entries of a config.json that the result has in another form, or that say nothing of what the model computes.
 READ_SETTINGS = (
     *KEPT_FIELDS,
+    *SCORE_SETTINGS,
+    *("dim", "n_layers", "n_heads", "hidden_dim", "activation", "dropout", "attention_dropout", "tile_from"),
     *("model_type", "architectures", "max_position_embeddings", "position_embedding_type", "attention_window"),
     *("pad_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "unk_token_id", "document_token_type"),
     *(
@@ -213,8 +233,11 @@ READ_SETTINGS = (
 def left_out(source: Source) -> list[str]:
     """Sentences on the source's files and settings that its long form does not have."""
     sentences = []
+    stem = source.folder.relative_to(source.root).as_posix()
+    read = READ if stem == "." else (*READ, *(f"{stem}/{pattern}" for pattern in READ))
+    carried = module_files(source.modules, source.files)
     visible = [name for name in source.files if not any(part.startswith(".") for part in name.split("/"))]
-    files = [name for name in visible if not any(fnmatch(name, pattern) for pattern in READ)]
+    files = [name for name in visible if name not in carried and not any(fnmatch(name, one) for one in read)]
     if files:
         shown = dict.fromkeys(name.split("/")[0] + "/" if "/" in name else name for name in files)
         sentences.append(f"files of the source that are not carried over: {few(list(shown))}")
@@ -232,10 +255,10 @@ def left_out(source: Source) -> list[str]:
 
 def public_name(source: Source) -> str:
     """How reports and cards call the source: a path on this machine says nothing to others, and too much."""
-    return source.name if source.revision or source.name == NAME else source.folder.resolve().name
+    return source.name if source.revision or source.name == NAME else source.root.resolve().name
 
 
 def card_facts(source: Source) -> dict[str, Any]:
     """Licence and languages from the source's README.md, and its Hub name as the base model; None what is unknown."""
-    origin = read_origin(source.folder / CARD)
+    origin = read_origin(source.root / CARD)
     return {**origin, "base_model": source.name} if source.revision else origin

@@ -17,7 +17,8 @@ from foundation.files import read_json
 
 from .checkpoint import read_checkpoint
 from .checks import check_globals, check_positions, check_tokenizer, check_words
-from .comparison import compare_outputs
+from .comparison import compare_outputs, source_length
+from .embeddings import check_embeddings
 from .families import AUTO_CLASSES
 from .legacy import is_old_long
 from .report import Report, VerificationError
@@ -65,6 +66,9 @@ def verify(
         tokenizers if report.checks[-1].passed else None,
         tensors["source"] if old_long else None,
     )
+    if source.modules:
+        longest = min(min(config.attention_window) // 2, source_length(source))
+        report.checks.append(check_embeddings(source.root, converted, longest))
     if not report.passed:
         raise VerificationError(report)
     return report

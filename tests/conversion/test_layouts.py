@@ -306,7 +306,7 @@ def test_a_tokenizer_of_sentencepiece_alone(tmp_path):
 
 def test_what_is_not_carried_over_is_named(tmp_path, capsys):
     source = make_checkpoint(tmp_path / "source", "xlm-roberta", positions=128, classifier_dropout=0.3)
-    edit_config(source, sentence_transformers={"activation_fn": "torch.nn.Sigmoid"})
+    edit_config(source, task_specific_params={"summary": 1})
     (source / "1_Adapter").mkdir()
     (source / "1_Adapter" / "weights.pt").write_bytes(b"x")
     (source / "no_answer.json").write_text("{}")
@@ -315,7 +315,7 @@ def test_what_is_not_carried_over_is_named(tmp_path, capsys):
     long = convert(str(source), tmp_path / "long", **SMALL)
     said = capsys.readouterr().err
     assert "files of the source that are not carried over: 1_Adapter/, no_answer.json\n" in said
-    assert "that Longformer has no place for: classifier_dropout, sentence_transformers\n" in said
+    assert "that Longformer has no place for: classifier_dropout, task_specific_params\n" in said
     assert len(json.loads((long / "conversion_report.json").read_text())["notes"]) == 3
     convert(str(make_checkpoint(tmp_path / "plain", "bert", positions=128)), tmp_path / "plain-long", **SMALL)
     assert capsys.readouterr().err.count("note:") == 1  # what one vector a text needs

@@ -100,8 +100,6 @@ def test_missing_path(refused, tmp_path):
 def test_unknown_model_type(refused, source):
     edit_config(source, model_type="gpt2")
     assert "has the model type 'gpt2': convert one of roberta, xlm-roberta, camembert, bert" in refused(source)
-    edit_config(source, model_type="longformer")
-    assert "is a Longformer already" in refused(source)
 
 
 def test_positions_that_longformer_lacks(refused, source):

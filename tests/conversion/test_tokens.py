@@ -199,3 +199,22 @@ def test_a_vocabulary_larger_than_its_model_is_refused_by_the_reader_too(tmp_pat
     tokenizer.save_pretrained(source)
     with pytest.raises(UserError, match=r"has 301 tokens and its model only 300 embeddings \('extra' has none\)"):
         load_qa_model(str(source))
+
+
+def test_a_tokenizer_that_is_not_fast(tmp_path):
+    """As PhoBERT's: converted and proven; question answering, which needs the places of tokens, says what lacks."""
+    (tmp_path / "vocab").mkdir()
+    words = sorted({word for text in TEXTS for word in text.split()})
+    (tmp_path / "vocab" / "vocab.txt").write_text("".join(f"{letter} 1\n" for letter in sorted(set("".join(words)))))
+    (tmp_path / "vocab" / "bpe.codes").write_text("#version: 0.2\n")
+    tokenizer = transformers.PhobertTokenizer(
+        str(tmp_path / "vocab" / "vocab.txt"), str(tmp_path / "vocab" / "bpe.codes"), model_max_length=128
+    )
+    assert not tokenizer.is_fast
+    source = make_checkpoint(tmp_path / "source", "roberta", positions=128, tokenizer=tokenizer)
+    long = convert(str(source), tmp_path / "long", **SMALL)
+    converted = transformers.AutoTokenizer.from_pretrained(long)
+    assert type(converted) is transformers.PhobertTokenizer and converted.model_max_length == 256
+    assert largest_difference(source, long) < 1e-5
+    with pytest.raises(UserError, match=r"does not say where its tokens stand in the text: take a model with a token"):
+        Windower(converted, 60, 8)
