@@ -5,6 +5,7 @@ kind), `flat_rows` (rows as paragraphs), `spans` (answers that are not at their 
 out), `long_builder` with `squad_long` and `xquad_long` (the loading scripts), `loading` (the same call on every release
 of `datasets`), `publish` (the command) and the room `publishing` behind it. What code makes: `background` (real
 paragraphs, and lengths), `terms` and `babi_far` (sentences laid among them), `generated` (their rows as tables).
+`to_squad` is the command that makes SQuAD-format files of FairytaleQA, TimeQA and MuSiQue.
 """
 
 from .loading import load_dataset
