@@ -4,6 +4,7 @@ A write is either whole or absent: into a temporary neighbour of the target, the
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -169,6 +170,12 @@ def read_json(path: str | Path, argument: str, kind: type | None = None) -> Any:
         expected = "an object" if kind is dict else "an array"
         raise UserError(f"{where} holds a {type(content).__name__}, {expected} was expected: is it the right file?")
     return content
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of what a file holds, read piece by piece."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:

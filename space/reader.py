@@ -28,7 +28,7 @@ from space.language import differ, language, surroundings
 from training.qa.answers import Answer, best_answers
 from training.qa.model import check_max_length, load_qa_model
 from training.qa.predict import read_windows
-from training.qa.windows import Document, Window, Windower
+from training.qa.windows import Document, Window, Windower, characters
 from training.runs.origin import beside_model
 from training.scoring.record import SCORES, of_xquad, read_scores
 
@@ -192,7 +192,7 @@ class Reader:
             language=spoken,
             definitions=defined(prepared.text, shown[0].start, shown[0].end) if shown else (),
             tokens=len(prepared.ids),
-            windows=tuple(_characters(window, prepared) for window in windows),
+            windows=tuple(_part(window, prepared) for window in windows),
             seconds=time.perf_counter() - started,
             tokenise_seconds=tokenised - started,
             reused=reused,
@@ -259,8 +259,8 @@ def _scores(name: str) -> dict[str, dict[str, float]] | None:
         return None
 
 
-def _characters(window: Window, document: Document) -> tuple[int, int]:
+def _part(window: Window, document: Document) -> tuple[int, int]:
+    """The characters of the document that a window reads."""
     if not window.document_length:
         return (0, 0)
-    last = window.document_start + window.document_length - 1
-    return int(document.offsets[window.document_start, 0]), int(document.offsets[last, 1])
+    return characters(document, window.document_start, window.document_start + window.document_length - 1)

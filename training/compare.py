@@ -19,9 +19,8 @@ from foundation.cli import UserError, command_parser, run, short_repr
 from foundation.files import write_atomically
 from training.scoring.bootstrap import paired_bootstrap
 from training.scoring.gold import gold_answers
+from training.scoring.metrics import NORMALISERS, check_metric, question_scores, read_predictions
 from training.scoring.record import SCORES, read_scores
-
-METRICS = ("squad", "mlqa", "language_aware")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -31,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--scores", nargs=2, required=True, metavar="DIR", help="two output folders of score.py")
     parser.add_argument("--language", help="languages, with commas (default: all that both runs have)")
-    parser.add_argument("--metric", choices=METRICS, default="squad", help="how a question is scored")
+    parser.add_argument("--metric", choices=list(NORMALISERS), default="squad", help="how a question is scored")
     parser.add_argument("--data_dir", help="where the official files are now, if not where they were scored")
     parser.add_argument("--draws", type=int, default=10_000, help="samples of the questions")
     parser.add_argument("--seed", type=int, default=42, help="of the samples")
@@ -67,9 +66,9 @@ def compare(folders: list[str], args: argparse.Namespace) -> dict[str, dict[str,
 
 def _f1(folder: Path, held: dict[str, Any], language: str, args: argparse.Namespace) -> dict[str, float]:
     """Question id to F1 (0 to 1), from the predictions of a run and the questions that it was made of."""
-    from training.scoring.metrics import question_scores, read_predictions
     from training.scoring.run import languages_to_score
 
+    check_metric(args.metric, language.split(".")[0])
     asked = argparse.Namespace(**held["run"])
     asked.data_dir = args.data_dir or asked.data_dir
     asked.output_dir = str(folder)  # where changes that --on_bad_span makes are listed

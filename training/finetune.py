@@ -53,6 +53,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     from training.runs.checkpoints import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
     from training.runs.pushing import claim_push, publish
     from training.scoring.report import save_evaluation, score_answers
+    from training.scoring.survey import say_what_is_cut
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     push = claim_push(training_args)
@@ -79,6 +80,10 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
         tokenizer, max_length, arguments.doc_stride, arguments.max_question_length, arguments.do_lowercase
     )
     train_rows, eval_rows = load_rows(arguments, training_args)
+    if training_args.should_log:
+        for rows, what in ((train_rows, "the training"), (eval_rows, "the evaluation")):
+            if rows is not None:
+                say_what_is_cut(rows, windower, what)
     train_windows = make_windows(arguments, training_args, windower, train_rows) if training_args.do_train else None
     if training_args.do_train and arguments.freeze_word_embeddings:
         model.get_input_embeddings().requires_grad_(False)

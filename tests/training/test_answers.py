@@ -1,6 +1,8 @@
 """Spans chosen jointly, against a search over every span by hand."""
 
 import math
+import unicodedata
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conversion.embedded import embedded_checkpoint
+from training.corpora.load import load_qa
 from training.qa.answers import Span, best_answers, window_spans
-from training.qa.windows import Document
+from training.qa.windows import Document, Windower, characters, token_span
 
 
 def document(text: str) -> Document:
@@ -68,3 +72,40 @@ def test_white_space_at_the_ends_is_no_part_of_an_answer():
 def test_empty_document_has_no_answer():
     answers = best_answers(document(""), [([], 0.5)])
     assert answers.best is None and answers.text() == "" and answers.null_probability == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "offsets", "last", "answer"),
+    [
+        ("au cafe\u0301.", [(0, 2), (3, 7), (8, 9)], 1, "cafe\u0301"),  # as a tokenizer that composes numbers them
+        ("e\u0302\u0323t", [(0, 1), (3, 4)], 0, "e\u0302\u0323"),
+        ("\u05e9\u05b8\u05dc", [(0, 1), (1, 2), (2, 3)], 0, "\u05e9\u05b8"),
+        ("e\u0301", [(0, 1)], 0, "e\u0301"),  # at the end of the document
+        ("ab", [(0, 1), (1, 2)], 0, "a"),
+    ],
+)
+def test_a_span_takes_the_marks_that_follow(text, offsets, last, answer):
+    doc = Document(text, np.arange(len(offsets), dtype=np.int32), np.array(offsets, dtype=np.int32))
+    first = last if answer in text[offsets[last][0] :] else 0
+    (found,) = best_answers(doc, [([Span(first, last, 1.0)], 0.0)]).n_best
+    assert (found.text, text[found.start : found.end]) == (answer, answer)
+
+
+def test_golds_of_decomposed_text_are_those_of_composed_text(shared_data):
+    """Vietnamese XQuAD both ways: the tokens of a gold answer give the same letters."""
+    from transformers import AutoTokenizer
+
+    windower = Windower(AutoTokenizer.from_pretrained(embedded_checkpoint()), 512)
+    compared = 0
+    for row in load_qa("xquad", "validation", data_dir=str(shared_data / "xquad"), language="vi").select(range(80)):
+        found = []
+        for form in ("NFC", "NFD"):
+            normal = partial(unicodedata.normalize, form)
+            context, before = normal(row["context"]), normal(row["context"][: row["answers"]["answer_start"][0]])
+            end = len(before) + len(normal(row["answers"]["text"][0]))
+            document = windower.document(context)
+            start, end = characters(document, *token_span(document, len(before), end))
+            found.append(unicodedata.normalize("NFC", context[start:end]).strip())
+        assert found[0] == found[1]
+        compared += found[0] != unicodedata.normalize("NFD", found[0])
+    assert compared > 10

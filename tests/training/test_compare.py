@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from accelerate import PartialState
 
 from foundation.cli import UserError
 from training import compare, score
+from training.scoring import metrics
 from training.scoring import run as score_run
+from training.scoring.bootstrap import paired_bootstrap
 
 from . import qa_tiny
 
@@ -83,3 +86,37 @@ def test_what_cannot_be_compared_is_one_sentence(scores, tmp_path):
     (fewer / "scores.json").write_text(json.dumps(held))
     with pytest.raises(UserError, match=r"answer other questions in 'de' \(12 and 3\)"):
         compared(scores, fewer)
+
+
+def test_the_samples_take_little_memory_and_are_the_same():
+    """As many questions as MLQA's English test has: all at once, 10,000 samples of them take 1.9 GB."""
+    first, second = np.random.default_rng(1).random(size=(2, 11_590))
+    tracemalloc.start()
+    found = paired_bootstrap(first, second, np.random.default_rng(42), draws=2_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120e6  # all 2,000 at once are 371 MB
+    differences = 100 * first - 100 * second
+    drawn = np.random.default_rng(42).integers(11_590, size=(2_000, 11_590))
+    low, high = np.percentile(differences[drawn].mean(axis=1), [2.5, 97.5])
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", metrics.NORMALISERS)
+def test_every_metric_that_a_sentence_advises_is_a_choice(metric):
+    assert compare.make_parser().parse_args(["--scores", "a", "b", "--metric", metric]).metric == metric
+
+
+def test_unanswerable_questions_by_the_metric_that_is_advised(scores, tmp_path):
+    shutil.copytree(scores, tmp_path / "v2")
+    held = json.loads((scores.parent / "tiny.en.json").read_text())
+    question = held["data"][0]["paragraphs"][0]["qas"][0]
+    question |= {"answers": [], "is_impossible": True}
+    (tmp_path / "tiny.en.json").write_text(json.dumps(held))
+    run = json.loads((tmp_path / "v2" / "scores.json").read_text())
+    run["run"]["data_files"] = str(tmp_path / "tiny.en.json")
+    (tmp_path / "v2" / "scores.json").write_text(json.dumps(run))
+    with pytest.raises(UserError, match="by squad_v2"):
+        compared(tmp_path / "v2", tmp_path / "v2", "--language", "en")
+    found = compared(tmp_path / "v2", tmp_path / "v2", "--language", "en", "--metric", "squad_v2")
+    assert found["en"]["difference"] == 0

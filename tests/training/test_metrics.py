@@ -296,6 +296,29 @@ class TestLanguageAware:
         assert one("language_aware", "กขค", ["กขคง"], "th") == (0.0, pytest.approx(600 / 7, abs=1e-12))
         assert one("squad", "กขค", ["กขคง"], "th") == (0.0, 0.0)
 
+    @pytest.mark.parametrize(
+        ("seen", "language"),
+        [("Oslo", "en"), ("\u06a9\u062a\u0627\u0628", "fa"), ("\u0c15\u0c25", "te"), ("北京", "zh")],
+    )
+    @pytest.mark.parametrize("unseen", list("\u200b\u200c\u200d\u200e\u200f\u00ad\u2060\ufeff\u202a\u2069\ufe0f\u034f"))
+    def test_what_nobody_sees_does_not_count(self, seen: str, language: str, unseen: str) -> None:
+        for text in (unseen + seen, seen + unseen, seen[:1] + unseen + seen[1:]):
+            assert one("language_aware", text, [seen], language) == (100.0, 100.0)
+            assert one("language_aware", seen, [text], language) == (100.0, 100.0)
+
+    def test_points_of_hebrew(self) -> None:
+        pointed = "\u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd"
+        for text in (pointed, "\ufb2a\u05b8\u05dc\ufb4b\u05dd"):  # the second in presentation forms
+            assert one("language_aware", text, ["\u05e9\u05dc\u05d5\u05dd"], "he") == (100.0, 100.0)
+        # The hyphen of Hebrew is punctuation, as every other.
+        assert (
+            normalise.language_aware("\u05d1\u05d9\u05ea\u05be\u05e1\u05e4\u05e8", "he")
+            == "\u05d1\u05d9\u05ea\u05e1\u05e4\u05e8"
+        )
+
+    def test_a_sign_that_is_seen_stays(self) -> None:
+        assert normalise.language_aware("\u0600\u0661\u0662", "ar") == "\u060012"
+
     def test_no_answer(self) -> None:
         assert one("language_aware", "", []) == (100.0, 100.0)
         assert one("language_aware", "x", []) == (0.0, 0.0)

@@ -56,6 +56,7 @@ def load_qa(
     config: str | None = None,
     options: ConcatOptions | None = None,
     making: Any = None,
+    unique_ids: bool = True,
 ) -> Any:
     """Load one split as a `datasets.Dataset`.
 
@@ -70,6 +71,7 @@ def load_qa(
         config: the Hub's configuration, for a Hub id.
         options: how paragraphs become rows; by default the data set's own way (`concat_options`).
         making: how rows are made that code makes, `MakingArguments`; of other data sets nothing may be set in it.
+        unique_ids: refuse an id that comes twice in one language.
 
     Raises:
         UserError: an unknown name, a missing file, a wrong column, no rows, no answers, or an id that comes twice in
@@ -90,7 +92,8 @@ def load_qa(
     else:
         rows = _dataset(_parts(name, split, data_files, data_dir, language, config, options), options)
     _check_answers(rows, dataset, split)
-    check_ids(rows["id"], rows["language"], f"--dataset {dataset!r}, split {split!r},")
+    if unique_ids:
+        check_ids(rows["id"], rows["language"], f"--dataset {dataset!r}, split {split!r},")
     return rows
 
 

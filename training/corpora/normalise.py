@@ -46,7 +46,10 @@ ARTICLES = {
     "el": r"\b(ο|η|το|οι|τα|του|της|των|τον|την|τους|τις|ένας|μία|μια|ένα)\b",
     "ar": r"\bال(?=\w{2})",
 }
-ARABIC_MARKS = re.compile("[\u064b-\u0652\u0670\u0640]")  # short vowels, which writers leave out at will, and tatweel
+# What writers leave out at will: Arabic's short vowels and tatweel, Hebrew's points and accents.
+OPTIONAL_MARKS = re.compile("[\u064b-\u0652\u0670\u0640\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")
+# Of Unicode's invisible format characters (Cf) those that are seen: signs that span a number or a verse.
+SEEN = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 
 # Scripts that are written without spaces between words: each character is a token.
 UNSPACED = re.compile(
@@ -84,14 +87,16 @@ def mlqa(text: str, language: str) -> str:
 def language_aware(text: str, language: str) -> str:
     """Ours, for any language: the same text in two spellings becomes the same tokens.
 
-    Compatibility forms and digits of every script are unified (NFKC), case is folded (with the dotted i of Turkish and
-    Azerbaijani), Unicode punctuation goes, the language's articles go, and in scripts without spaces each character
-    with its combining marks is a token. A step that would leave nothing is not taken: "The" stays "the".
+    What nobody sees goes (joiners, soft hyphens, marks of direction, byte-order marks, variation selectors), and so do
+    the points of Hebrew and the short vowels of Arabic. Compatibility forms and digits of every script are unified
+    (NFKC), case is folded (with the dotted i of Turkish and Azerbaijani), Unicode punctuation goes, the language's
+    articles go, and in scripts without spaces each character with its combining marks is a token. A step that would
+    leave nothing is not taken: "The" stays "the".
     """
-    text = unicodedata.normalize("NFKC", text)
+    text = unicodedata.normalize("NFKC", text.translate(invisible()))
     if language in ("tr", "az"):
         text = text.replace("I", "ı").replace("İ", "i")
-    text = "".join(_ascii_digit(char) for char in ARABIC_MARKS.sub("", text).casefold())
+    text = "".join(_ascii_digit(char) for char in OPTIONAL_MARKS.sub("", text).casefold())
     bare = _words(_without_articles(text, language)) or _words(text) or text
     return " ".join(_split_unspaced(bare).split())
 
@@ -127,3 +132,10 @@ def unicode_punctuation() -> dict[int, None]:
     """Every character of a Unicode category P*, and all of ASCII punctuation (some of which is category S)."""
     points = (i for i in range(sys.maxunicode) if unicodedata.category(chr(i)).startswith("P"))
     return dict.fromkeys([*points, *map(ord, string.punctuation)])
+
+
+@cache
+def invisible() -> dict[int, None]:
+    """Characters that no reader sees: format characters, variation selectors, and the grapheme joiner."""
+    points = [i for i in range(sys.maxunicode) if unicodedata.category(chr(i)) == "Cf" and chr(i) not in SEEN]
+    return dict.fromkeys([*points, 0x034F, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])

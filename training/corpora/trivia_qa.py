@@ -18,8 +18,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from foundation.cli import UserError
-from foundation.files import read_json
+from tqdm.auto import tqdm
+
+from foundation.cli import UserError, one_line
+from foundation.files import file_hash, read_json
 from hub_datasets.concat import ConcatOptions
 
 from . import normalise
@@ -59,12 +61,11 @@ def load_trivia_qa(
     else:
         paths = []
     evidence = str(Path(data_dir) / "evidence") if data_dir else None
-    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     # Documents of 77,000 questions do not fit in memory: the generator writes them to the cache of `datasets`, which
-    # keys them by these arguments; `rules` makes rows of an older version of this code unknown.
+    # keys them by these arguments: by what the files hold, and by this code, so that rows of older ones are unknown.
     code = Path(__file__).read_bytes() + Path(str(normalise.__file__)).read_bytes()
     given = {
-        "stamps": stamps,
+        "files": [(str(path), _content_hash(path, evidence)) for path in paths],
         "evidence": evidence,
         "hub_data": None if paths else load_hub(str(source.hub_id), source.config, split, source),
         "domain": name,
@@ -81,15 +82,27 @@ def load_trivia_qa(
             raise cause from None
         if isinstance(cause, KeyError):
             raise UserError(f"{name} is not in TriviaQA's format: an entry has no {cause}") from error
+        if isinstance(cause, AttributeError | TypeError):
+            raise UserError(f"{name} is not in TriviaQA's format: {one_line(cause)}") from error
         raise
 
 
+def _content_hash(qa_file: Path, evidence_dir: str | None) -> str:
+    """SHA-256 of the questions and of every document that they name, read piece by piece; a missing one counts so."""
+    digest = hashlib.sha256(file_hash(qa_file).encode())
+    pages = _pages(_questions(qa_file), _evidence(qa_file, evidence_dir))
+    documents = dict.fromkeys(path for _, _, path in pages)
+    for path in tqdm(documents, desc="looking for edited documents", unit="document", disable=None, leave=False):
+        digest.update((file_hash(path) if path.is_file() else "").encode())
+    return digest.hexdigest()
+
+
 def _rows(
-    stamps: list[tuple[str, int, int]], evidence: str | None, hub_data: Any, domain: str, train: bool, rules: str
+    files: list[tuple[str, str]], evidence: str | None, hub_data: Any, domain: str, train: bool, rules: str
 ) -> Iterator[dict[str, Any]]:
     """TriviaQA's rows; in training without the documents in which no alias stands, whose number is said."""
     if hub_data is None:
-        rows = chain.from_iterable(read_rows(path, evidence) for path, _, _ in stamps)
+        rows = chain.from_iterable(read_rows(path, evidence) for path, _ in files)
     else:
         rows = chain(hub_rows(hub_data, "web" if domain.endswith("web") else "wikipedia"))
     left_out = 0
@@ -110,16 +123,32 @@ def read_rows(qa_file: str | Path, evidence_dir: str | Path | None = None) -> It
     the web), `title`, `context`, `question`, `answers` (every place of every alias), `aliases` and `language`.
     """
     qa_file = Path(qa_file)
-    evidence = Path(evidence_dir) if evidence_dir else qa_file.parent.parent / "evidence"
+    content = _questions(qa_file)
+    by_question = content.get("Domain") == "Wikipedia"
+    for datum, page, path in _pages(content, _evidence(qa_file, evidence_dir)):
+        yield _row(datum, page["Filename"], page.get("Title", ""), _read_document(path), by_question)
+
+
+def _evidence(qa_file: Path, evidence_dir: str | Path | None) -> Path:
+    return Path(evidence_dir) if evidence_dir else qa_file.parent.parent / "evidence"
+
+
+def _questions(qa_file: Path) -> dict[str, Any]:
     content = read_json(qa_file, "the TriviaQA file")
     if not isinstance(content, dict) or not isinstance(content.get("Data"), list):
         raise UserError(f"{str(qa_file)!r} is not in TriviaQA's format: it has no list 'Data'")
-    by_question = content.get("Domain") == "Wikipedia"
+    return content
+
+
+def _pages(content: Mapping[str, Any], evidence: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any], Path]]:
+    """Each question with each of its documents: its entry, the document's, and where that lies; none comes twice."""
     for datum in content["Data"]:
+        seen = set()
         for folder, pages in (("wikipedia", "EntityPages"), ("web", "SearchResults")):
             for page in datum.get(pages, []):
-                document = _read_document(evidence / folder / page["Filename"])
-                yield _row(datum, page["Filename"], page.get("Title", ""), document, by_question)
+                if page["Filename"] not in seen:
+                    seen.add(page["Filename"])
+                    yield datum, page, evidence / folder / page["Filename"]
 
 
 def hub_rows(dataset: Iterable[Mapping[str, Any]], domain: str) -> Iterator[dict[str, Any]]:
@@ -190,7 +219,12 @@ def _row(datum: Mapping[str, Any], filename: str, title: str, document: str, by_
 def _read_document(path: Path) -> str:
     if not path.is_file():
         raise UserError(f"the TriviaQA document {str(path)!r} is missing: unpack the evidence folder beside qa/")
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"the TriviaQA document {str(path)!r} is not UTF-8 (byte {error.start}): unpack the evidence again"
+        ) from error
 
 
 def best_documents(rows: Any, answers: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

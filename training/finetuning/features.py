@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from training.qa.windows import Document, Window, Windower, token_span
+from training.qa.windows import Document, Window, Windower, characters, token_span
 from training.runs.randomness import Use, random_stream
 
 NO_ANSWER = 0  # the first token's position stands for "the answer is not in this window"
@@ -55,7 +55,8 @@ def _repeats(document: Document, window: Window, answers: Sequence[str]) -> bool
     if not window.document_length:
         return False
     last = window.document_start + window.document_length - 1
-    part = document.text[document.offsets[window.document_start, 0] : document.offsets[last, 1]].lower()
+    start, end = characters(document, window.document_start, last)
+    part = document.text[start:end].lower()
     return any(answer.lower() in part for answer in answers)
 
 

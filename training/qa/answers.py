@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .windows import Document
+from .windows import Document, characters
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def best_answers(document: Document, windows: Iterable[tuple[list[Span], float]]
 
 def _characters(document: Document, span: Span) -> tuple[int, int] | None:
     """Character span of a token span without the white space at its ends; None where nothing is left."""
-    start, end = int(document.offsets[span.start, 0]), int(document.offsets[span.end, 1])
+    start, end = characters(document, span.start, span.end)
     text = document.text[start:end]
     start, end = start + len(text) - len(text.lstrip()), end - (len(text) - len(text.rstrip()))
     return (start, end) if start < end else None

@@ -10,6 +10,7 @@ Longformer's global attention (Longformer paper, section 3.1: question tokens fo
 """
 
 import math
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -116,6 +117,10 @@ class Windower:
         """Each distinct text to its document, tokenised once."""
         return {text: self._document(text) for text in dict.fromkeys(texts)}
 
+    def cuts(self, question: str) -> bool:
+        """Whether a question has more tokens than a window has room for."""
+        return len(self._tokens(question)["input_ids"]) > self.max_question_length
+
     def prefix(self, question: str) -> list[int]:
         """Token ids of everything before the document."""
         ids = self._tokens(question)["input_ids"][: self.max_question_length]
@@ -143,6 +148,17 @@ def token_span(document: Document, start: int, end: int) -> tuple[int, int] | No
     starts, ends = document.offsets[:, 0], document.offsets[:, 1]
     covering = np.flatnonzero((starts < end) & (ends > start) & (ends > starts))
     return (int(covering[0]), int(covering[-1])) if len(covering) else None
+
+
+def characters(document: Document, first: int, last: int) -> tuple[int, int]:
+    """The characters [start, end) of document tokens `first` to `last`, with the combining marks that follow.
+
+    In text that is not composed (NFC) a token's offsets cover the "e" of "é" alone.
+    """
+    end = int(document.offsets[last, 1])
+    while end < len(document.text) and unicodedata.category(document.text[end]).startswith("M"):
+        end += 1
+    return int(document.offsets[first, 0]), end
 
 
 def collate(windows: Sequence[Window], model_config: Any, pad_token_id: int) -> dict[str, torch.Tensor]:

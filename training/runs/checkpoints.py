@@ -19,7 +19,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from foundation.cards import CARD
 from foundation.cli import UserError
-from foundation.files import check_output_dir, write_atomically
+from foundation.files import check_output_dir, file_hash, write_atomically
 from foundation.model_files import KEPT_AT_HOME, RUN
 
 from .arguments import LAST
@@ -46,16 +46,15 @@ def identity(training_args: TrainingArguments, **facts: Any) -> dict[str, Any]:
     run = {name: value for name, value in run.items() if name not in NO_MATTER}
     if training_args.should_save:  # it writes the mark
         folder = [f"{facts['data_dir']}/**/*.json"] if facts.get("data_dir") else []
-        # Without the age, which a copy on another machine does not share.
-        run["data"] = [stamp[:2] for stamp in stamps([*(facts.get(name) for name in DATA), *folder])]
+        run["data"] = contents([*(facts.get(name) for name in DATA), *folder])
     return json.loads(json.dumps(run, default=lambda value: getattr(value, "value", str(value))))
 
 
-def stamps(patterns: Iterable[str | None]) -> list[list[Any]]:
-    """[path, size, age] of the files on this machine that paths and patterns name: edited data are other data."""
+def contents(patterns: Iterable[str | None]) -> list[list[Any]]:
+    """[path, SHA-256] of the files on this machine that paths and patterns name: edited data are other data."""
     given = (str(Path(pattern).expanduser()) for pattern in patterns if pattern)
     found = sorted(Path(path) for pattern in given for path in glob.glob(pattern, recursive=True))
-    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in found if path.is_file()]
+    return [[str(path), file_hash(path)] for path in found if path.is_file()]
 
 
 def prepare_output_dir(training_args: TrainingArguments, run: dict[str, Any], overwrite: bool) -> str | None:

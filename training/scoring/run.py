@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from foundation import plots, tables
@@ -30,12 +31,13 @@ from training.qa.model import check_max_length, load_qa_model
 from training.qa.predict import predict
 from training.qa.windows import Windower
 from training.runs.arguments import warn_of_emulated_bfloat16
-from training.runs.checkpoints import stamps
+from training.runs.checkpoints import contents
 from training.runs.origin import beside_model
 
 from .record import SCORES, read_scores, write_scores
 from .report import save_answers
 from .scores import averages, score_language
+from .survey import say_what_is_cut
 
 MEASURED = (SCORES, "no_answer.json")  # what is written beside a model after it was read, and decides no score
 ANSWERS = ("predictions.json", "nbest.json")
@@ -113,6 +115,8 @@ class Reader:
     def score(self, rows: Any, language: str) -> tuple[dict[str, Answers], dict[str, str], dict[str, Any]]:
         """Answers by row id, predictions by the id that the official script scores by, and scores of one language."""
         args = self.args
+        if PartialState().is_main_process:
+            say_what_is_cut(rows, self.windower, language)
         answers, seconds = self.read(rows)
         metric = metric_of(args.dataset, rows)
         threshold = null_threshold(args) if metric == "squad_v2" else 0.0
@@ -188,7 +192,7 @@ def check_same_run(this: dict[str, Any], other: dict[str, Any], output_dir: Path
 
 
 def identity(args: argparse.Namespace) -> dict[str, Any]:
-    """Everything that decides the numbers: the flags, and for files on this machine their size and age."""
+    """Everything that decides the numbers: the flags, the age of a model's files here, and what is in the data's."""
     run = {name: value for name, value in vars(args).items() if name not in NOT_PART_OF_THE_RUN}
     for name in ("model_name_or_path", "adapter", "short_model"):
         folder = Path(str(run.get(name)))
@@ -196,7 +200,7 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
             files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json"))
             held = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
             run[f"{name}_files"] = [stamp for stamp in held if stamp[0] not in MEASURED]
-    run["data"] = stamps(_local_data(args))
+    run["data"] = contents(_local_data(args))
     return json.loads(json.dumps(run))
 
 
