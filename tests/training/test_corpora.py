@@ -193,23 +193,24 @@ class TestCutQuestions:
         assert capsys.readouterr().err == ""
 
 
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("report")
+    qa_tiny.tokenizer().save_pretrained(folder / "model")
+    first, second = "aa bb cc dd ee", "e\u0301e ff gg"
+    rows = [
+        {"id": "1", "context": first, "question": "aa?", "answers": {"text": ["aa"], "answer_start": [0]}},
+        {"id": "1", "context": second, "question": " \n", "answers": {"text": [], "answer_start": []}},
+        {"id": "3", "context": first, "question": "bb " * 20, "answers": {"text": [first], "answer_start": [0]}},
+    ]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ["--data_files", str(folder / "rows.jsonl"), "--model_name_or_path", str(folder / "model"),
+             "--max_length", "64", "--max_question_length", "10", "--max_answer_length", "4"]  # fmt: skip
+    return data_report.report(data_report.make_parser().parse_args(words))["en"]
+
+
 class TestReport:
     """`python -m training.data_report`: each oddity planted once, and counted once."""
-
-    @pytest.fixture(scope="class")
-    def report(self, tmp_path_factory) -> dict:
-        folder = tmp_path_factory.mktemp("report")
-        qa_tiny.tokenizer().save_pretrained(folder / "model")
-        first, second = "aa bb cc dd ee", "e\u0301e ff gg"
-        rows = [
-            {"id": "1", "context": first, "question": "aa?", "answers": {"text": ["aa"], "answer_start": [0]}},
-            {"id": "1", "context": second, "question": " \n", "answers": {"text": [], "answer_start": []}},
-            {"id": "3", "context": first, "question": "bb " * 20, "answers": {"text": [first], "answer_start": [0]}},
-        ]
-        (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-        words = ["--data_files", str(folder / "rows.jsonl"), "--model_name_or_path", str(folder / "model"),
-                 "--max_length", "64", "--max_question_length", "10", "--max_answer_length", "4"]  # fmt: skip
-        return data_report.report(data_report.make_parser().parse_args(words))["en"]
 
     def test_every_oddity_is_counted(self, report: dict) -> None:
         wanted = {"questions": 3, "unanswerable": 1, "duplicate_ids": 1, "blank_questions": 1, "not_nfc": 1,

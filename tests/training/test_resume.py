@@ -81,7 +81,7 @@ def test_an_edited_text_is_another_run(tmp_path):
     assert run == resume.identity(args, train_file_path=str(text), val_file_path=None)
     text.write_text("another")
     edited = resume.identity(args, train_file_path=str(text), val_file_path=None)
-    with pytest.raises(UserError, match=r"belongs to another run \(data was .*text\.raw', 3\]"):
+    with pytest.raises(UserError, match=r"belongs to another run \(data was .*text\.raw', '[0-9a-f]{64}'\]"):
         resume.prepare_output_dir(args, edited, overwrite=False)
     del run["data"]
     (checkpoint / resume.MARK).write_text(json.dumps(run))  # as it was written before data had stamps
