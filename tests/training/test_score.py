@@ -17,6 +17,7 @@ from tests.training.launch import run
 from training import score
 from training.corpora.load import evenly
 from training.scoring import metrics
+from training.scoring import record
 from training.scoring import run as score_run
 from training.scoring.scores import averages
 
@@ -136,14 +137,14 @@ def test_a_run_that_was_cut_short_goes_on(model, corpus, tmp_path, monkeypatch):
 
 
 def test_a_kill_between_a_language_s_answers_and_its_scores(model, corpus, tmp_path, monkeypatch):
-    real = score_run.write_atomically
+    real = record.write_atomically
 
     def write(target, content):
         if '"de"' in content:
             raise KeyboardInterrupt
         return real(target, content)
 
-    monkeypatch.setattr(score_run, "write_atomically", write)
+    monkeypatch.setattr(record, "write_atomically", write)
     for output_dir in (tmp_path / "on", tmp_path / "anew"):
         with pytest.raises(KeyboardInterrupt):
             scored(model, output_dir, data_files=corpus)
