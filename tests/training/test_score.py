@@ -16,8 +16,7 @@ from foundation.cli import UserError
 from tests.training.launch import run
 from training import score
 from training.corpora.load import evenly
-from training.scoring import metrics
-from training.scoring import record
+from training.scoring import metrics, record
 from training.scoring import run as score_run
 from training.scoring.scores import averages
 
