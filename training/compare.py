@@ -66,12 +66,12 @@ def compare(folders: list[str], args: argparse.Namespace) -> dict[str, dict[str,
 
 def _f1(folder: Path, held: dict[str, Any], language: str, args: argparse.Namespace) -> dict[str, float]:
     """Question id to F1 (0 to 1), from the predictions of a run and the questions that it was made of."""
+    from training.scoring.arguments import ScoreArguments
     from training.scoring.run import languages_to_score
 
     check_metric(args.metric, language.split(".")[0])
-    asked = argparse.Namespace(**held["run"])
+    asked = ScoreArguments.of_run(held["run"], folder)  # where changes that --on_bad_span makes are listed
     asked.data_dir = args.data_dir or asked.data_dir
-    asked.output_dir = str(folder)  # where changes that --on_bad_span makes are listed
     questions = gold_answers(languages_to_score(asked)[language]())
     inside = folder / language / "predictions.json"
     path = inside if inside.is_file() else folder / "predictions.json"

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from foundation.cli import UserError, command_parser, run
+from training.grids.launcher import processes_of
 from training.grids.plan import Narrowing, Plan, chosen_models, make_plan, parse_flags, read_grid, shell_line
 
 
@@ -60,11 +61,10 @@ def main() -> None:
     )
     troubles: list[str] = []
     if args.run:
-        from training.grids.run import check_settings, run_plan
+        from training.grids.run import run_plan
 
-        check_settings(output_dir, _settings(args, grid))
         launcher = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch]
-        troubles = run_plan(make_plan(grid, output_dir, want), output_dir, launcher)
+        troubles = run_plan(make_plan(grid, output_dir, want), output_dir, launcher, _settings(args, want, grid))
     aggregate(everything, output_dir, args.grid)
     if troubles:
         print("\n".join(troubles), file=sys.stderr)
@@ -100,7 +100,7 @@ def _narrowing(args: argparse.Namespace) -> Narrowing:
         seeds=args.seeds,
         max_train_samples=args.max_train_samples,
         max_eval_samples=args.max_eval_samples,
-        processes=_processes(args.config_file),
+        processes=processes_of(args.config_file),
         data_dir=str(Path(args.data_dir).resolve()) if args.data_dir else None,
         finetune_flags=parse_flags(args.finetune_flags, "--finetune_flags"),
         pretrain_flags=parse_flags(args.pretrain_flags, "--pretrain_flags"),
@@ -108,27 +108,11 @@ def _narrowing(args: argparse.Namespace) -> Narrowing:
     )
 
 
-def _processes(config_file: str | None) -> int:
-    """How many processes `accelerate launch` starts by this configuration; without one, a process for each GPU."""
-    if config_file is None:
-        import torch
-
-        return max(1, torch.accelerator.device_count())
-    import yaml
-
-    path = Path(config_file)
-    if not path.is_file():
-        raise UserError(f"--config_file {config_file!r} is not a file: take one of training/configs")
-    return int((yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("num_processes") or 1)
-
-
-def _settings(args: argparse.Namespace, grid: dict) -> dict:
+def _settings(args: argparse.Namespace, want: Narrowing, grid: dict) -> dict:
     """What decides the numbers and so must be the same for all runs of one output_dir."""
-    held = {
-        name: value for name, value in asdict(_narrowing(args)).items() if name not in ("models", "columns", "seeds")
-    }
+    decisive = {name: value for name, value in asdict(want).items() if name not in ("models", "columns", "seeds")}
     models, chosen = chosen_models(grid["models"], args.model)
-    return {"grid": {**grid, "models": {label: models[label] for label in chosen}}, **held}
+    return {"grid": {**grid, "models": {label: models[label] for label in chosen}}, **decisive}
 
 
 if __name__ == "__main__":

@@ -9,47 +9,39 @@ by length of the document, by place of the answer and, where rows have `evidence
 last. Ends in a verdict of one sentence. A run that is cut short goes on when the same command is given again.
 """
 
-import argparse
+import sys
 
-from foundation.cli import UserError, command_parser, run
-from training.scoring.flags import add_data_flags, add_reading_flags, check_reading
+from foundation.cli import run
+from training.runs.arguments import make_parser, parse_alone
+from training.scoring.arguments import LengthArguments
+
+EXAMPLE = """  python -m training.length_report --model_name_or_path space/adapter --data_files mine.json \\
+      --output_dir runs/length"""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = command_parser(
-        description="Say whether reading whole documents pays on these questions, and where.",
-        example="python -m training.length_report --model_name_or_path space/adapter --data_files mine.json "
-        "--output_dir runs/length",
+def read_command_line(argv: list[str]) -> LengthArguments:
+    """The flags of length_report.py; raises UserError for one that is unknown or out of range."""
+    parser = make_parser(
+        LengthArguments,
+        prog="python -m training.length_report",
+        description=str(__doc__).split("\n")[0],
+        example=EXAMPLE,
     )
-    add = parser.add_argument
-    add_data_flags(parser)
-    parser.set_defaults(dataset="file")
-    add("--output_dir", required=True, help="folder for the report, a table, a plot and the answers")
-    add("--overwrite_output_dir", action="store_true", help="remove what an earlier run left in --output_dir")
-    add("--windows", type=int, nargs="+", default=[512], help="tokens of the windows that whole reading is set against")
-    add("--short_model", help="a fine-tuned short model or adapter (folder or Hub id) that reads its own length")
-    add("--max_length", type=int, help="tokens of the whole reading at most (default: the model's length)")
-    add("--draws", type=int, default=10_000, help="samples of the questions for the intervals")
-    add("--seed", type=int, default=42, help="of the samples")
-    add_reading_flags(parser)
-    return parser
+    arguments: LengthArguments = parse_alone(parser, argv)
+    arguments.check()
+    return arguments
 
 
 def main() -> None:
-    args = make_parser().parse_args()
-    check_reading(args)
-    if args.draws < 1:
-        raise UserError(f"--draws {args.draws} is below 1: give some thousands")
-    if len(set(args.windows)) < len(args.windows):
-        raise UserError(f"--windows {' '.join(map(str, args.windows))} names a size twice: give each once")
+    arguments = read_command_line(sys.argv[1:])
     import torch
     from accelerate import PartialState
 
     from foundation import tables
     from training.scoring.length import cost_table, group_table, length_report
 
-    state = PartialState(cpu=args.use_cpu or not torch.accelerator.is_available())
-    report = length_report(args, state)
+    state = PartialState(cpu=arguments.use_cpu or not torch.accelerator.is_available())
+    report = length_report(arguments, state)
     if state.is_main_process:
         print(tables.aligned(*group_table(report)), tables.aligned(*cost_table(report)), sep="\n\n", end="\n\n")
         if report["longer_than_whole"]:

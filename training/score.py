@@ -10,51 +10,42 @@ Writes scores.json, scores.csv, plots and, for each language, predictions.json a
 goes on with the first language that is missing when the same command is given again.
 """
 
-import argparse
-from typing import Any
+import sys
 
-from foundation.cli import command_parser, run
-from training.scoring.flags import add_data_flags, add_reading_flags, check_reading
+from foundation.cli import run
+from training.runs.arguments import make_parser, parse_alone
+from training.scoring.arguments import ScoreArguments
+
+EXAMPLE = """  accelerate launch training/score.py --model_name_or_path runs/squad --dataset xquad --language all \\
+      --nr_concats 3 --output_dir runs/squad/xq3"""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line of score.py."""
-    parser = command_parser(
-        description="Score a question-answering checkpoint, in every language of a data set.",
-        example="accelerate launch training/score.py --model_name_or_path runs/squad --dataset xquad "
-        "--language all --nr_concats 3 --output_dir runs/squad/xq3",
+def read_command_line(argv: list[str]) -> ScoreArguments:
+    """The flags of score.py; raises UserError for one that is unknown or out of range."""
+    parser = make_parser(
+        ScoreArguments,
+        prog="accelerate launch training/score.py",
+        description=str(__doc__).split("\n")[0],
+        example=EXAMPLE,
     )
-    add = parser.add_argument
-    add_data_flags(parser)
-    add("--output_dir", required=True, help="folder for scores, predictions and plots")
-    add("--overwrite_output_dir", action="store_true", help="remove what an earlier run left in --output_dir")
-    add("--by", choices=("language", "length"), default="language", help="what the table and the plot show")
-    add("--max_length", type=int, help="tokens of a window, question included (default: the model's length)")
-    add_reading_flags(parser)
-    return parser
+    arguments: ScoreArguments = parse_alone(parser, argv)
+    arguments.check()
+    return arguments
 
 
 def main() -> None:
-    args = make_parser().parse_args()
-    check_reading(args)
+    arguments = read_command_line(sys.argv[1:])
     import torch
     from accelerate import PartialState
 
+    from training.scoring.display import screen_table
     from training.scoring.run import score_checkpoint
 
     # Without an accelerator the processes of a launch meet only when told that they are on CPUs.
-    state = PartialState(cpu=args.use_cpu or not torch.accelerator.is_available())
-    scores = score_checkpoint(args, state)
+    state = PartialState(cpu=arguments.use_cpu or not torch.accelerator.is_available())
+    scores = score_checkpoint(arguments, state)
     if state.is_main_process:
-        print(report(scores, args.by))
-
-
-def report(scores: dict[str, Any], by: str) -> str:
-    """The table for the screen: a line for each language and average, or for each language and context length."""
-    from foundation import tables
-    from training.scoring.run import language_table, length_table
-
-    return tables.aligned(*(length_table(scores) if by == "length" else language_table(scores)))
+        print(screen_table(scores, arguments.by))
 
 
 if __name__ == "__main__":

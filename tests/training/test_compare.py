@@ -27,7 +27,7 @@ def scores(tmp_path_factory) -> Path:
         qa_tiny.squad_file(folder / f"tiny.{language}.json", count)
     words = ["--model_name_or_path", str(model), "--dataset", "file", "--data_files", str(folder / "tiny.*.json"),
              "--max_length", "48", "--doc_stride", "8", "--output_dir", str(folder / "out"), "--use_cpu"]  # fmt: skip
-    score_run.score_checkpoint(score.make_parser().parse_args(words), PartialState(cpu=True))
+    score_run.score_checkpoint(score.read_command_line(words), PartialState(cpu=True))
     return folder / "out"
 
 

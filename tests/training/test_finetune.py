@@ -133,7 +133,9 @@ def test_unanswerable_questions_get_a_tuned_threshold(material, tmp_path):
             )
     data = tmp_path / "v2.json"
     data.write_text(json.dumps(tree), encoding="utf-8")
-    succeed(SCRIPT, flags(material[0], data, tmp_path / "out", do_train=True, do_eval=True, num_train_epochs=15))
+    # Under a name whose official script refuses such questions, too: the rows decide.
+    more = {"do_train": True, "do_eval": True, "num_train_epochs": 15, "dataset": "squad"}
+    succeed(SCRIPT, flags(material[0], data, tmp_path / "out", **more))
     results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
     assert results["total"] == 30 and "null_threshold" in results and results["NoAns_total"] == 6
     predictions = json.loads((tmp_path / "out" / "predictions.json").read_text())
@@ -163,6 +165,10 @@ def test_unanswerable_questions_get_a_tuned_threshold(material, tmp_path):
         ({**PLATEAU, "metric_for_best_model": "accuracy"}, "--metric_for_best_model 'accuracy'"),
         ({**PLATEAU, "metric_for_best_model": "f1"}, """--lr_scheduler_kwargs '{"mode": "max"}'"""),
         ({"do_train": True, "lora_alpha": 8}, "--lora_alpha 8 is of a new adapter: give --lora_r too"),
+        ({"do_train": True, "random_positions": 7}, "--random_positions 7.0 is not a share"),
+        ({"do_train": True, "dropout": -1}, "--dropout -1.0 is not a share"),
+        ({**COMPARES, "metric_for_best_model": "exact"}, "'exact' is no score of this evaluation, which gives f1, ex"),
+        ({**COMPARES, "metric_for_best_model": "f1_sv"}, "'f1_sv' is no score of this evaluation"),
         ({"do_train": True, "train_sampling_strategy": "batch_rebalance"}, "give group_by_length"),
         ({"do_train": True, "no_such_flag": 1}, "--no_such_flag"),
     ],

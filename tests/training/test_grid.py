@@ -13,13 +13,16 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
+import torch
 import yaml
 
 from foundation.cli import UserError
+from foundation.files import write_atomically
 from tests.conftest import ROOT
+from training.grids.launcher import processes_of
 from training.grids.plan import CONFIGS, Narrowing, make_plan, parse_flags, read_grid, slug
 from training.grids.results import mean_and_spread, read_published, write_results
-from training.grids.run import check_settings, is_done, run_plan
+from training.grids.run import _alone, check_settings, is_done, run_plan
 
 from . import qa_tiny
 from .launch import environment
@@ -208,6 +211,11 @@ class TestThesisGrid:
             parse_flags("5", "--finetune_flags")
 
 
+def keep(output_dir: Path, settings: dict) -> None:
+    """What a run does with its settings: check them against the folder's, then keep both."""
+    write_atomically(output_dir / "grid.json", json.dumps(check_settings(output_dir, settings)))
+
+
 class TestRunning:
     WANT = {"models": ["XLM-R=org/x"], "columns": ["squad", "xquad"], "seeds": [1, 2]}  # noqa: RUF012
 
@@ -228,8 +236,8 @@ class TestRunning:
         launcher, _ = stand_in
         grid = tmp_path / "grid"
         flags = parse_flags("--push_to_hub --hub-token hf_secret", "--finetune_flags")
-        check_settings(grid, {"finetune_flags": flags})
-        check_settings(grid, {"finetune_flags": {**flags, "hub-token": "hf_another"}})  # who pushes decides no number
+        keep(grid, {"finetune_flags": flags})
+        keep(grid, {"finetune_flags": {**flags, "hub-token": "hf_another"}})  # who pushes decides no number
         plan = thesis(grid, models=["XLM-R=org/x"], columns=["squad"], seeds=[1], finetune_flags=flags)
         Path(launcher[1]).write_text(STAND_IN + 'print("token", os.environ.get("HF_TOKEN") == "hf_secret")\n')
         assert run_plan(plan, grid, launcher) == []
@@ -309,18 +317,34 @@ class TestRunning:
         assert calls()[0][-1] == "--overwrite_output_dir" and "--overwrite_output_dir" not in calls()[1]
 
     def test_other_settings_are_refused(self, tmp_path) -> None:
-        check_settings(tmp_path / "grid", {"max_train_samples": 5})
-        check_settings(tmp_path / "grid", {"max_train_samples": 5})
+        keep(tmp_path / "grid", {"max_train_samples": 5})
+        keep(tmp_path / "grid", {"max_train_samples": 5})
         with pytest.raises(UserError, match="other settings \\(max_train_samples was 5, now 6\\)"):
-            check_settings(tmp_path / "grid", {"max_train_samples": 6})
+            keep(tmp_path / "grid", {"max_train_samples": 6})
         (tmp_path / "mine").write_text("x")
         with pytest.raises(UserError, match="is not empty and holds no grid"):
-            check_settings(tmp_path, {})
+            keep(tmp_path, {})
+
+    def test_a_run_that_is_refused_leaves_the_settings(self, stand_in, tmp_path) -> None:
+        launcher, _ = stand_in
+        plan = thesis(tmp_path / "grid", models=["XLM-R=org/x"], columns=["squad"], seeds=[1])
+        assert run_plan(plan, tmp_path / "grid", launcher, {"grid": {"seeds": [1]}}) == []
+        before = (tmp_path / "grid" / "grid.json").read_bytes()
+        with _alone(tmp_path / "grid"), pytest.raises(UserError, match="still at work there"):
+            run_plan(plan, tmp_path / "grid", launcher, {"grid": {"seeds": [1, 2]}})
+        assert (tmp_path / "grid" / "grid.json").read_bytes() == before
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "notes.txt").write_text("x")
+        with pytest.raises(UserError, match="holds no grid"):
+            run_plan(plan, tmp_path / "mine", launcher, {})
+        assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+        assert run_plan(plan, tmp_path / "grid", launcher, {"grid": {"seeds": [1, 2]}}) == []
+        assert json.loads((tmp_path / "grid" / "grid.json").read_text()) == {"grid": {"seeds": [1, 2]}}
 
     def test_a_grid_may_grow_but_not_change(self, tmp_path) -> None:
         """New columns, models and seeds are run beside what is done; what is done keeps its meaning."""
         grid = read_grid("length")
-        check_settings(tmp_path / "grid", {"grid": grid})
+        keep(tmp_path / "grid", {"grid": grid})
         more = copy.deepcopy(grid)
         more["seeds"] = [7]
         more["models"]["third"] = "org/x"
@@ -328,14 +352,44 @@ class TestRunning:
             column["models"].append("third")
             column["training"]["third"] = "short"
         more["scoring"]["columns"]["XQ3 x2"] = {**column, "score": {**column["score"], "nr_concats": 2}}
-        check_settings(tmp_path / "grid", {"grid": more})
-        check_settings(tmp_path / "grid", {"grid": grid})  # fewer again
+        keep(tmp_path / "grid", {"grid": more})
+        keep(tmp_path / "grid", {"grid": grid})  # fewer again
         more["scoring"]["columns"]["XQ3 x2"]["score"]["nr_concats"] = 4
         with pytest.raises(UserError, match=r"grid.scoring.columns.XQ3 x2.score.nr_concats was 2, now 4"):
-            check_settings(tmp_path / "grid", {"grid": more})
+            keep(tmp_path / "grid", {"grid": more})
         grid["finetuning"]["common"]["weight_decay"] = 0.1
         with pytest.raises(UserError, match=r"grid.finetuning.common.weight_decay was None, now 0.1"):
-            check_settings(tmp_path / "grid", {"grid": grid})
+            keep(tmp_path / "grid", {"grid": grid})
+
+
+class TestProcesses:
+    """How many processes `accelerate launch` will start: its own answer, by which the accumulation is divided."""
+
+    @pytest.mark.parametrize(("config", "expected"), [("cpu", 1), ("gpu", 1), ("multi_gpu", 2), ("fsdp", 2)])
+    def test_by_our_configurations(self, config, expected) -> None:
+        assert processes_of(str(CONFIGS / f"{config}.yaml")) == expected
+
+    def test_by_the_default_configuration_of_the_user(self, tmp_path, monkeypatch, capfd) -> None:
+        """`accelerate launch` reads it; one process a GPU was assumed."""
+        default = tmp_path / "default_config.yaml"
+        monkeypatch.setattr("accelerate.commands.launch.default_config_file", str(default))
+        monkeypatch.setattr("accelerate.commands.config.config_args.default_config_file", str(default))
+        assert processes_of(None) == max(1, torch.cuda.device_count())
+        default.write_text((CONFIGS / "multi_gpu.yaml").read_text().replace("num_processes: 2", "num_processes: 3"))
+        assert processes_of(None) == 3
+        # On one device the launcher starts one process whatever the number.
+        default.write_text((CONFIGS / "cpu.yaml").read_text().replace("num_processes: 1", "num_processes: 4"))
+        assert processes_of(None) == 1
+        assert "accelerate launch" not in "".join(capfd.readouterr())
+
+    @pytest.mark.parametrize(
+        ("content", "words"), [(None, "is not a file"), ("distributed_type: 7", "is refused"), ("[", "is refused")]
+    )
+    def test_what_accelerate_refuses_is_one_sentence(self, tmp_path, content, words) -> None:
+        if content is not None:
+            (tmp_path / "x.yaml").write_text(content)
+        with pytest.raises(UserError, match=words):
+            processes_of(str(tmp_path / "x.yaml"))
 
 
 class TestResults:

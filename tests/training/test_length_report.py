@@ -47,7 +47,7 @@ def words(folder, output, *more):
 
 
 def report(folder, output, *more):
-    args = length_report.make_parser().parse_args(words(folder, output, *more))
+    args = length_report.read_command_line(words(folder, output, *more))
     return length.length_report(args, PartialState(cpu=True))
 
 
@@ -62,7 +62,7 @@ def test_each_way_scores_as_score_py_does(folder, made, tmp_path):
                  str(folder / "tiny.en.json"), "--doc_stride", "8", "--use_cpu",
                  "--output_dir", str(tmp_path / way)]  # fmt: skip
         given += [] if size is None else ["--max_length", str(size)]
-        scores = score_run.score_checkpoint(score.make_parser().parse_args(given), PartialState(cpu=True))
+        scores = score_run.score_checkpoint(score.read_command_line(given), PartialState(cpu=True))
         everything = made["groups"][0]["ways"][way]
         for name in ("exact_match", "f1"):
             assert everything[name] == pytest.approx(scores["languages"]["en"][name])

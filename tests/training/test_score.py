@@ -16,8 +16,11 @@ from foundation.cli import UserError
 from tests.training.launch import run
 from training import score
 from training.corpora.load import evenly
+from training.qa import precision
+from training.qa.windows import Windower
 from training.scoring import metrics, record
 from training.scoring import run as score_run
+from training.scoring.display import screen_table
 from training.scoring.scores import averages
 
 from . import qa_tiny
@@ -62,8 +65,8 @@ def words(model, output_dir, **changed) -> list[str]:
 
 def scored(model, output_dir, **changed) -> dict:
     """Run score.py in this process."""
-    args = score.make_parser().parse_args(words(model, output_dir, **changed))
-    return score_run.score_checkpoint(args, PartialState(cpu=True))
+    arguments = score.read_command_line(words(model, output_dir, **changed))
+    return score_run.score_checkpoint(arguments, PartialState(cpu=True))
 
 
 def without_seconds(content: dict) -> dict:
@@ -93,7 +96,7 @@ def test_every_language_and_the_average(model, corpus, tmp_path):
         assert [line["language"] for line in csv.DictReader(file)] == ["de", "en", "zh", "average (3)"]
     for plot in ("scores.png", "by_length.png"):
         assert (tmp_path / "out" / plot).read_bytes().startswith(b"\x89PNG")
-    assert "average (3)" in score.report(result, "language")
+    assert "average (3)" in screen_table(result, "language")
 
 
 def test_by_length(model, corpus, tmp_path):
@@ -105,7 +108,7 @@ def test_by_length(model, corpus, tmp_path):
     assert [(part["above"], part["to"], part["questions"]) for part in longer] == [(0, 256, 18)]
     assert each["by_length"][0]["f1"] == pytest.approx(each["f1"])
     assert each["by_length"][0]["exact_match"] == pytest.approx(each["exact_match"])
-    header, line = score.report(result, "length").splitlines()
+    header, line = screen_table(result, "length").splitlines()
     assert header.split()[0] == "language" and line.split()[:3] == ["en", "256", "512"]
 
 
@@ -229,6 +232,26 @@ class TestFolders:
         with pytest.raises(UserError, match=r"holds a list, an object was expected"):
             scored(model, tmp_path, data_files=corpus)
 
+    def test_a_model_that_moved_on_the_hub_is_another_run(self, corpus, tmp_path, loopback_hub, monkeypatch):
+        """A branch is a name: what a run began with is the commit that it named, and that is what is loaded."""
+        loopback_hub.here(monkeypatch)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        api = loopback_hub.api()
+        api.create_repo("org/qa")
+        qa_tiny.checkpoint(tmp_path / "model", "bert")
+        commit = api.upload_folder(repo_id="org/qa", folder_path=tmp_path / "model").oid
+        files, loaded = corpus.replace("*", "zh"), []
+        real = score_run.load_qa_model
+        monkeypatch.setattr(score_run, "load_qa_model", lambda *a, **k: loaded.append(k["revision"]) or real(*a, **k))
+        run = scored("org/qa", tmp_path / "out", data_files=files)["run"]
+        assert run["model_name_or_path_commit"] == commit and loaded == [commit] and run["revision"] is None
+        scored("org/qa", tmp_path / "out", data_files=files)  # the same run: nothing is done again
+        assert len(loaded) == 1
+        (tmp_path / "model" / "generation_config.json").write_text("{}")
+        api.upload_folder(repo_id="org/qa", folder_path=tmp_path / "model")
+        with pytest.raises(UserError, match=r"another run's scores \(model_name_or_path_commit was"):
+            scored("org/qa", tmp_path / "out", data_files=files)
+
 
 class TestOtherMetrics:
     def test_trivia_qa_by_question(self, model, shared_data, tmp_path):
@@ -307,6 +330,80 @@ def test_averages_as_xtreme_and_as_the_thesis():
     assert "average_without_ro" not in averages({name: languages[name] for name in names[:-1]})
     pairs = averages({"de.de": languages["de"], "de.en": languages["ro"], "en": languages["en"]})
     assert (pairs["average_same_language"]["languages"], pairs["average_cross_language"]["f1"]) == (2, 80.0)
+
+
+class TestPrecision:
+    def test_auto_is_settled_by_a_measurement_and_kept(self, model, corpus, tmp_path, monkeypatch, capsys):
+        files = corpus.replace("*", "zh")
+        for pays, settled in ((True, "yes"), (False, "no")):
+            monkeypatch.setattr(score_run, "bfloat16_pays", lambda device, pays=pays: pays)
+            result = scored(model, tmp_path / settled, data_files=files, bf16="auto")
+            assert result["run"]["bf16"] == settled
+            assert f"--bf16 auto: {settled}" in capsys.readouterr().err
+            assert scored(model, tmp_path / settled, data_files=files, bf16=settled) == result  # the same run
+        half, whole = (json.loads((tmp_path / name / "nbest.json").read_text()) for name in ("yes", "no"))
+        assert half.keys() == whole.keys() and half != whole
+
+    def test_what_is_emulated_is_not_waited_for(self, monkeypatch):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+        monkeypatch.setattr(precision, "_seconds", lambda *_: pytest.fail("measured"))
+        assert not precision.bfloat16_pays(torch.device("cpu"))
+
+    @pytest.mark.parametrize(("half", "pays"), [(0.5, True), (0.79, True), (0.9, False), (40.0, False)])
+    def test_the_times_decide(self, monkeypatch, half, pays):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+        monkeypatch.setattr(precision, "_seconds", lambda linear, hidden, enabled: half if enabled else 1.0)
+        assert precision.bfloat16_pays(torch.device("cpu")) is pays
+
+    def test_both_are_really_timed(self):
+        linear, hidden = torch.nn.Linear(8, 8), torch.ones(4, 8)
+        seen = []
+        linear.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+        assert all(precision._seconds(linear, hidden, enabled) > 0 for enabled in (True, False))
+        assert set(seen) == {torch.bfloat16, torch.float32}
+
+
+def test_documents_are_tokenised_once(model, corpus, tmp_path, monkeypatch):
+    """Paragraphs that return after others went through a small cache three times."""
+    tokenised = []
+    real = Windower._document
+
+    def once(self, text):
+        tokenised.append(text)
+        return real(self, text)
+
+    monkeypatch.setattr(Windower, "_document", once)
+    scored(model, tmp_path / "out", data_files=corpus.replace("*", "en"))
+    assert len(tokenised) == len(set(tokenised)) == 9
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "value"),
+    [
+        (["--native_attention"], "fast_attention", False),
+        (["--bf16"], "bf16", "yes"),
+        (["--bf16", "auto"], "bf16", "auto"),
+        ([], "bf16", "no"),
+        (["--within_articles"], "within_articles", True),
+        (["--use_cpu", "False"], "use_cpu", False),
+        ([], "dataset", "xquad"),
+    ],
+)
+def test_flags(given, name, value):
+    assert getattr(score.read_command_line(["--model_name_or_path", "x", "--output_dir", "y", *given]), name) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--output_dir", "y"], "--model_name_or_path"),
+        (["--model_name_or_path", "x", "--output_dir", "y", "--bf16", "often"], "often"),
+        (["--model_name_or_path", "x", "--output_dir", "y", "--batch_sise", "4"], "did you mean --batch_size"),
+    ],
+)
+def test_flags_that_are_wrong_are_one_sentence(given, sentence):
+    with pytest.raises(UserError, match=sentence):
+        score.read_command_line(given)
 
 
 class TestBadInput:

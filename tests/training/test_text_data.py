@@ -130,6 +130,17 @@ def test_a_finished_pack_is_not_made_again(file, tokenizer, tmp_path, monkeypatc
     pack(TextFile(str(file)), tokenizer, 64, tmp_path / "pack")
 
 
+def test_rows_without_a_text_are_empty_lines_and_others_are_refused(tokenizer, capsys):
+    rows = datasets.Dataset.from_dict({"text": ["a river", None, "", "runs\n"], "number": [1, 2, None, 4]})
+    assert list(TextTable(rows, "text", "rows").read(0)) == [["a river\n", "\n", "\n", "runs\n"]]
+    assert capsys.readouterr().err == "note: 1 rows of rows have no text: they are read as empty lines\n"
+    streamed = TextRows(rows.to_iterable_dataset(), "text", "rows")
+    assert list(streamed.read(0)) == [["a river\n", "\n", "\n", "runs\n"]]
+    for table in (TextTable(rows, "number", "rows"), TextRows(rows.to_iterable_dataset(), "number", "rows")):
+        with pytest.raises(UserError, match=r"rows, row 0: --text_column 'number' holds 1, which is no text"):
+            list(table.read(0))
+
+
 def _pack_in_process(path, folder, counter):
     write = text_data._write_shard
 

@@ -113,11 +113,10 @@ def evenly(rows: Any, count: int | None) -> Any:
 
 
 def metric_of(dataset: str, rows: Any) -> str:
-    """Whose official script scores `dataset`; for other data, squad_v2 when `rows` has unanswerable questions."""
+    """Whose official script scores `dataset`: squad_v2 where `rows` has unanswerable questions, which others refuse."""
     name = canonical_name(dataset)
-    if name in SOURCES:
-        return SOURCES[name].metric
-    return "squad" if all(answers["text"] for answers in rows["answers"]) else "squad_v2"
+    own = SOURCES[name].metric if name in SOURCES else "squad"
+    return own if own == "triviaqa" or all(answers["text"] for answers in rows["answers"]) else "squad_v2"
 
 
 def check_ids(ids: Iterable[str], languages: Iterable[str], where: str) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from foundation.cli import UserError
 from training.corpora.generated import MakingArguments
-from training.corpora.options import ConcatArguments
 from training.corpora.sources import check_data_dir
+from training.qa.arguments import QuestionArguments
 from training.runs.arguments import SharedArguments
 
 from .distillation import PARTS
@@ -26,27 +26,19 @@ DEFAULTS = {
     "report_to": "none",
     "output_dir": "runs/finetune",
 }
-# What `qa_report.score_answers` gives, and so what can be the best; there is no loss of an evaluation.
-SCORES = r"(eval_)?((HasAns_|NoAns_)?(exact|f1)|exact_match|f1_.+)"
+# What `scoring.report` can give, and so what can be the best; there is no loss of an evaluation. What the rows at hand
+# give is asked once they are read.
+SCORES = r"(eval_)?((HasAns_|NoAns_|best_)?(exact|f1)|exact_match|f1_.+)"
 
 
 @dataclass
-class FinetuneArguments(ConcatArguments, MakingArguments, SharedArguments):
+class FinetuneArguments(QuestionArguments, MakingArguments, SharedArguments):
     """What to train on, what to evaluate on, and how documents become windows."""
 
-    dataset: str = field(
-        default="squad",
-        metadata={
-            "help": "squad, squad_v2, sq3, mlqa, trivia_qa, sample, terms, babi_far or a Hub id (see training/corpora)."
-        },
-    )
     eval_dataset: str | None = field(
         default=None, metadata={"help": "Data set to evaluate on; --dataset if not given."}
     )
-    data_files: str | None = field(default=None, metadata={"help": "A SQuAD-format file to train on."})
     eval_data_files: str | None = field(default=None, metadata={"help": "A SQuAD-format file to evaluate on."})
-    data_dir: str | None = field(default=None, metadata={"help": "Folder that holds the data set's official files."})
-    language: str | None = field(default=None, metadata={"help": "Language of a multilingual data set, or all."})
     eval_background: str | None = field(
         default=None, metadata={"help": "terms, babi_far: the same for the evaluation; XQuAD's file if not given."}
     )
@@ -57,11 +49,6 @@ class FinetuneArguments(ConcatArguments, MakingArguments, SharedArguments):
         default=0,
         metadata={"help": "Keep the last N articles out of training and evaluate on them (no --eval_dataset then)."},
     )
-    max_length: int | None = field(
-        default=None, metadata={"help": "Tokens of a window, question included; the model's length if not given."}
-    )
-    doc_stride: int = field(default=128, metadata={"help": "Document tokens that neighbouring windows share."})
-    max_question_length: int = field(default=128, metadata={"help": "Longer questions are cut to this many tokens."})
     negatives: int = field(
         default=1, metadata={"help": "Windows without the answer that are kept of each long document."}
     )
@@ -94,14 +81,8 @@ class FinetuneArguments(ConcatArguments, MakingArguments, SharedArguments):
     distil_weight: float = field(default=1.0, metadata={"help": "Weight of that beside the answers' loss."})
     num_proc: int = field(default=1, metadata={"help": "Processes that make the training windows."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many random examples."})
-    max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on this many, evenly spread."})
     early_stopping_patience: int | None = field(
         default=None, metadata={"help": "Stop after this many evaluations without a better metric_for_best_model."}
-    )
-    n_best: int = field(default=20, metadata={"help": "Answers kept for each question."})
-    max_answer_length: int = field(default=30, metadata={"help": "Longest answer, in tokens."})
-    do_lowercase: bool = field(
-        default=False, metadata={"help": "Lower-case question and document; it hurts models with a cased vocabulary."}
     )
     dropout: float | None = field(
         default=None, metadata={"help": "Dropout everywhere in the model; its configuration's own if not given."}
@@ -129,6 +110,10 @@ class FinetuneArguments(ConcatArguments, MakingArguments, SharedArguments):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"--{name} {value} is below {least}: give a whole number from {least} up")
+        for name in ("random_positions", "lora_dropout", "dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise UserError(f"--{name} {value} is not a share: give a number from 0 to 1")
         parts = {"lora_alpha": "lora_r", "lora_dropout": "lora_r",
                  "distil_part": "distil_length", "distil_weight": "distil_length"}  # fmt: skip
         wholes = {"lora_r": "a new adapter", "distil_length": "the distillation"}

@@ -14,14 +14,18 @@ from training.corpora.load import evenly, load_qa
 from training.corpora.options import concat_options
 from training.corpora.sources import GENERATED, canonical_name, reads_data_dir
 from training.runs.randomness import Use, random_stream
+from training.scoring.report import score_names
 
 from .arguments import FinetuneArguments
 
 if TYPE_CHECKING:
     import datasets
+    from transformers import TrainingArguments
 
 
-def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, Any]:
+def load_rows(
+    arguments: FinetuneArguments, training_args: "TrainingArguments"
+) -> tuple["datasets.Dataset | None", "datasets.Dataset | None"]:
     """(training rows, evaluation rows); each is None where nothing asks for it."""
     train = None
     evaluates = training_args.do_eval or training_args.eval_strategy != "no"
@@ -53,7 +57,19 @@ def load_rows(arguments: FinetuneArguments, training_args: Any) -> tuple[Any, An
         train = train.select(chosen[: arguments.max_train_samples])
     if evaluation is not None and arguments.max_eval_samples is not None:
         evaluation = evenly(evaluation, arguments.max_eval_samples)
+    if evaluation is not None:
+        _check_best(training_args.metric_for_best_model, arguments.eval_dataset or arguments.dataset, evaluation)
     return (train if training_args.do_train else None), evaluation
+
+
+def _check_best(metric: str | None, dataset: str, evaluation: "datasets.Dataset") -> None:
+    """Refuse a best model by a score that these rows do not give: it would be missed at the first save."""
+    known = score_names(dataset, evaluation)
+    if metric is not None and metric.removeprefix("eval_") not in known:
+        raise UserError(
+            f"--metric_for_best_model {metric!r} is no score of this evaluation, which gives {', '.join(known)}: take "
+            "one of them"
+        )
 
 
 def _load(

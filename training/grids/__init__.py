@@ -1,4 +1,5 @@
 """The thesis's table, or a part of it, over seeds.
 
-In the order to read them: `plan` (which commands), `run` (what is missing), `results` (means, spreads, tables, plots).
+In the order to read them: `plan` (which commands), `launcher` (how many processes), `run` (what is
+missing), `results` (means, spreads, tables, plots).
 """

@@ -69,9 +69,9 @@ def thesis_table(
         line: list[tables.Cell] = [model]
         for column in columns:
             cell = cells.get((column, model))
-            theirs = published.get(column, {}).get(model)
+            thesis = published.get(column, {}).get(model)
             text = _cell(cell) if cell else "-"
-            line.append(text + (f" [{theirs[0]:.1f} / {theirs[1]:.1f}]" if theirs else ""))
+            line.append(text + (f" [{thesis[0]:.1f} / {thesis[1]:.1f}]" if thesis else ""))
         lines.append(line)
     return ["trained on", *columns], lines
 
@@ -124,10 +124,10 @@ def _summary_table(
     header += [f"{measure}_{what}" for measure in MEASURES for what in ("mean", "std", "thesis")]
     lines: list[list[tables.Cell]] = []
     for (column, model), values in cells.items():
-        theirs = published.get(column, {}).get(model, [None, None])
+        thesis = published.get(column, {}).get(model, [None, None])
         line: list[tables.Cell] = [column, model, len(values["f1"])]
-        for measure, their in zip(MEASURES, theirs, strict=True):
-            line += [*mean_and_spread(values[measure]), their]
+        for measure, figure in zip(MEASURES, thesis, strict=True):
+            line += [*mean_and_spread(values[measure]), figure]
         lines.append(line)
     return header, lines
 
@@ -160,8 +160,8 @@ def _plot(
 ) -> None:
     """F1 of each model in one column, ours and the thesis's."""
     with_scores = [model for model in models if (column, model) in cells]
-    theirs = published.get(column, {})
+    thesis = published.get(column, {})
     series: dict[str, list[float | None]] = {"ours": [fmean(cells[column, model]["f1"]) for model in with_scores]}
-    if theirs:
-        series["thesis"] = [theirs[model][1] if model in theirs else None for model in with_scores]
+    if thesis:
+        series["thesis"] = [thesis[model][1] if model in thesis else None for model in with_scores]
     plots.bars(output_dir / f"{slug(column)}.png", f"{column}: F1", with_scores, series)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.cli import UserError, short_repr
-from foundation.files import write_atomically
+from foundation.files import read_json, write_atomically
 
 from .plan import Plan, Step
 
@@ -33,23 +33,23 @@ def is_done(step: Step) -> bool:
     return (step.folder / DONE).is_file()
 
 
-def check_settings(output_dir: Path, settings: dict[str, Any]) -> None:
-    """Keep `settings` in output_dir, or refuse: runs of two settings must not meet in one table."""
+def check_settings(output_dir: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` and beside them those that the folder has, or a refusal: runs of two settings must not meet in one
+    table. Nothing is written."""
     path = output_dir / SETTINGS
     settings = _without_token(json.loads(json.dumps(settings)))
     if not path.is_file():
-        if output_dir.is_dir() and any(output_dir.iterdir()):
+        if output_dir.is_dir() and any(each.name != LOCK for each in output_dir.iterdir()):
             raise UserError(f"--output_dir {str(output_dir)!r} is not empty and holds no grid: choose another folder")
-        write_atomically(path, json.dumps(settings, indent=1))
-        return
-    held = _without_token(json.loads(path.read_text(encoding="utf-8")))
-    if different := _difference(held, settings):
+        return settings
+    before = _without_token(read_json(path, "--output_dir", dict))
+    if different := _difference(before, settings):
         place, was, now = different
         raise UserError(
             f"--output_dir {str(output_dir)!r} holds a grid with other settings ({place} was {short_repr(was)}, "
             f"now {short_repr(now)}): choose another folder"
         )
-    write_atomically(path, json.dumps(_joined(held, settings), indent=1))
+    return _joined(before, settings)
 
 
 def _token_of(flags: dict[str, Any]) -> dict[str, Any]:
@@ -68,33 +68,38 @@ GROWING = ("models", "runs", "trainings", "columns", "training")  # tables of a 
 SELECTING = ("seeds", "models")  # lists of a grid that say what is run, not how
 
 
-def _difference(held: Any, now: Any, place: str = "") -> tuple[str, Any, Any] | None:
-    """(dotted name, held, now) of the first setting that would give another number, if any."""
+def _difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any] | None:
+    """(dotted name, before, now) of the first setting that would give another number, if any."""
     table = place.rpartition(".")[2]
-    if isinstance(held, dict) and isinstance(now, dict):
-        names = held.keys() & now.keys() if table in GROWING else held.keys() | now.keys()
-        found = (_difference(held.get(name), now.get(name), f"{place}.{name}".strip(".")) for name in sorted(names))
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = before.keys() & now.keys() if table in GROWING else before.keys() | now.keys()
+        found = (_difference(before.get(name), now.get(name), f"{place}.{name}".strip(".")) for name in sorted(names))
         return next(filter(None, found), None)
-    if held == now or (table in SELECTING and isinstance(held, list) and isinstance(now, list)):
+    if before == now or (table in SELECTING and isinstance(before, list) and isinstance(now, list)):
         return None
-    return place, held, now
+    return place, before, now
 
 
-def _joined(held: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """`now`, and beside it the entries that only `held` has: a later run is checked against both."""
-    both = {name: _joined(held[name], now[name]) for name in held.keys() & now.keys() if isinstance(held[name], dict)}
-    return {**held, **now, **both}
+def _joined(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """`now`, and beside it the entries that only `before` has: a later run is checked against both."""
+    tables = [name for name in before.keys() & now.keys() if isinstance(before[name], dict)]
+    return {**before, **now, **{name: _joined(before[name], now[name]) for name in tables}}
 
 
-def run_plan(plan: Plan, output_dir: Path, launcher: list[str]) -> list[str]:
+def run_plan(plan: Plan, output_dir: Path, launcher: list[str], settings: dict[str, Any] | None = None) -> list[str]:
     """Run the missing steps in order; returns a sentence for each that failed or that could not start.
 
-    A failed step does not stop the others: only what needs its folder is passed over.
+    A failed step does not stop the others: only what needs its folder is passed over. The folder keeps `settings`; a
+    run that is refused leaves them as they were.
     """
+    if settings is not None:
+        check_settings(output_dir, settings)  # before a lock lies in a folder that is no grid's
     missing = [step for step in plan.steps if not is_done(step)]
     print(f"{len(plan.steps) - len(missing)} of {len(plan.steps)} steps are done", file=sys.stderr)
     troubles = []
     with _alone(output_dir) as lock:
+        if settings is not None:
+            write_atomically(output_dir / SETTINGS, json.dumps(check_settings(output_dir, settings), indent=1))
         for step in plan.steps:
             if step not in missing:
                 _forget_checkpoints(step)  # a kill may have come before it

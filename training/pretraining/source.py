@@ -6,12 +6,13 @@ taken up again. Lines keep their ends, and no two shards share a byte: the shard
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from foundation.cli import UserError
+from foundation.cli import UserError, short_repr
 
 SHARD_BYTES = 1 << 24
 SHARD_ROWS = 20_000
@@ -102,14 +103,18 @@ class TextTable:
         if len(dataset) == 0:
             raise UserError(f"{name} has no rows: choose another split")
         self.dataset, self.column, self.name, self.shard_rows = dataset, column, name, shard_rows
+        without = dataset.data.column(column).null_count
+        if without:
+            print(f"note: {without} rows of {name} have no text: they are read as empty lines", file=sys.stderr)
 
     @property
     def shards(self) -> int:
         return -(-len(self.dataset) // self.shard_rows)
 
     def read(self, shard: int) -> Iterator[list[str]]:
-        rows = self.dataset[shard * self.shard_rows : (shard + 1) * self.shard_rows]
-        yield from _batches([_with_line_end(text) for text in rows[self.column]])
+        first = shard * self.shard_rows
+        texts = self.dataset[first : first + self.shard_rows][self.column]
+        yield from _batches([_line(text, first + number, self) for number, text in enumerate(texts)])
 
     def digest(self) -> str:
         return f"{self.dataset._fingerprint}-{self.column}"
@@ -127,8 +132,8 @@ class TextRows:
 
     def read(self, shard: int) -> Iterator[list[str]]:
         batch: list[str] = []
-        for row in self.dataset:
-            batch.append(_with_line_end(row[self.column]))
+        for number, row in enumerate(self.dataset):
+            batch.append(_line(row[self.column], number, self))
             if len(batch) == BATCH_LINES:
                 yield from _batches(batch)
                 batch = []
@@ -144,7 +149,15 @@ def check_column(columns: list[str], column: str, name: str) -> None:
         raise UserError(f"--text_column {column!r} is not a column of {name}: choose from {', '.join(columns)}")
 
 
-def _with_line_end(text: str) -> str:
+def _line(text: Any, number: int, table: "TextTable | TextRows") -> str:
+    """The text of a row with a line end; a row without a text is an empty line."""
+    if text is None:
+        return "\n"
+    if not isinstance(text, str):
+        raise UserError(
+            f"{table.name}, row {number}: --text_column {table.column!r} holds {short_repr(text)}, which is no text: "
+            "choose another column"
+        )
     return text if text.endswith("\n") else text + "\n"
 
 

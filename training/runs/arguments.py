@@ -1,10 +1,12 @@
-"""The command line that `pretrain.py` and `finetune.py` share: every TrainingArguments flag, and the thesis's names.
+"""The command line of `pretrain.py` and `finetune.py`, with every TrainingArguments flag and the thesis's names, and of
+`score.py`, without.
 
     parser = make_parser(PretrainArguments, defaults={"learning_rate": 3e-5}, prog=..., description=..., example=...)
     arguments, training_args = parse(parser, sys.argv[1:])
 
-Each entry point has one dataclass of its own, a child of `SharedArguments`. Flags of the thesis that today's
-transformers refuses are rewritten before parsing (`THESIS_FLAGS`), so that its commands run as they stand.
+Each entry point has one dataclass of its own, a child of `SharedArguments` (of a training) or `ModelArguments`. Flags
+of the thesis that today's transformers refuse are rewritten before parsing (`THESIS_FLAGS`), so that its commands run
+as they stand.
 """
 
 import dataclasses
@@ -34,30 +36,37 @@ THESIS_FLAGS = {
 }
 SWITCHES = [f"--{name}" for name, new in THESIS_FLAGS.items() if " " in new]  # they took no value
 LAST = "last"
+NATIVE = "--native_attention"  # what score.py called --no_fast_attention
 
 
 @dataclass
-class SharedArguments:
-    """Flags of ours that both entry points take."""
+class ModelArguments:
+    """Flags of ours that every command with a model takes."""
 
     model_name_or_path: str = field(
         default="embedded",
         metadata={"help": "A Hub id, a local folder, or 'embedded' for the checkpoint that needs no network."},
     )
     revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of a model on the Hub."})
-    model_name: str | None = field(default=None, metadata={"help": "Name of the run in trackers (sets run_name)."})
     overwrite_output_dir: bool = field(
         default=False,
         metadata={
             "help": "Allow an output_dir that holds something: what an earlier run wrote makes way, all else stays."
         },
     )
+    fast_attention: bool = field(
+        default=True, metadata={"help": "Use conversion.attention, exact and faster, in place of the native attention."}
+    )
+
+
+@dataclass
+class SharedArguments(ModelArguments):
+    """Flags of ours that both trainings take."""
+
+    model_name: str | None = field(default=None, metadata={"help": "Name of the run in trackers (sets run_name)."})
     logging_dir: str | None = field(
         default=None,
         metadata={"help": "Folder of TensorBoard's logs; given alone it also turns TensorBoard on (report_to)."},
-    )
-    fast_attention: bool = field(
-        default=True, metadata={"help": "Use conversion.attention, exact and faster, in place of the native attention."}
     )
 
 
@@ -73,11 +82,15 @@ class _Formatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
 
 
 def make_parser(
-    kind: type[SharedArguments], *, prog: str, description: str, example: str, defaults: dict[str, Any] | None = None
+    kind: type[ModelArguments], *, prog: str, description: str, example: str, defaults: dict[str, Any] | None = None
 ) -> Parser:
-    """A parser of `kind` and of transformers' TrainingArguments, whose defaults `defaults` replaces."""
+    """A parser of `kind` and, for a training, of transformers' TrainingArguments, whose defaults `defaults` replaces.
+
+    A field's metadata may hold `const`: its value where the flag stands alone.
+    """
+    trains = issubclass(kind, SharedArguments)
     parser = Parser(
-        cast(Any, [kind, TrainingArguments]),
+        cast(Any, [kind, TrainingArguments] if trains else [kind]),
         prog=prog,
         usage=f"{prog} [--flag value ...]",
         description=description,
@@ -85,7 +98,10 @@ def make_parser(
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
+    alone = {each.name: each.metadata["const"] for each in dataclasses.fields(kind) if "const" in each.metadata}
     for action in parser._actions:
+        if action.dest in alone:
+            action.nargs, action.const = "?", alone[action.dest]
         if action.type is string_to_bool and action.nargs is None:  # an optional bool, such as activation_checkpointing
             action.nargs, action.const = "?", True
     parser.set_defaults(**(defaults or {}))
@@ -98,23 +114,37 @@ def parse(parser: Parser, argv: list[str]) -> tuple[Any, TrainingArguments]:
     Raises UserError, in one sentence, for an unknown flag, a value out of range or a combination that
     TrainingArguments refuses, and when the launcher started more processes than take part.
     """
-    namespace, unknown = parser.parse_known_args(rewrite_thesis_flags(argv))
-    if unknown:
-        flags = [option for action in parser._actions for option in action.option_strings]
-        near = difflib.get_close_matches(unknown[0], flags, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"see {parser.prog} --help"
-        raise UserError(f"unknown argument {unknown[0]!r}: {hint}")
-    values = vars(namespace)
+    values = _values(parser, rewrite_thesis_flags(argv))
     _fit_to_device(values)
     _apply_shared(values)
-    kind = next(iter(parser.dataclass_types))
-    ours: Any = kind(**{f.name: values.pop(f.name) for f in dataclasses.fields(kind)})
+    ours = _ours(parser, values)
     try:
         training_args = TrainingArguments(**values)
     except ValueError as error:
         raise UserError(f"the training arguments do not fit together: {error}") from error
     _check_world(training_args)
     return ours, training_args
+
+
+def parse_alone(parser: Parser, argv: list[str]) -> Any:
+    """The arguments of a command that trains nothing. Raises UserError as `parse` does."""
+    return _ours(parser, _values(parser, ["--no_fast_attention" if word == NATIVE else word for word in argv]))
+
+
+def _values(parser: Parser, argv: list[str]) -> dict[str, Any]:
+    namespace, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flags = [option for action in parser._actions for option in action.option_strings]
+        near = difflib.get_close_matches(unknown[0], flags, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"see {parser.prog} --help"
+        raise UserError(f"unknown argument {unknown[0]!r}: {hint}")
+    return vars(namespace)
+
+
+def _ours(parser: Parser, values: dict[str, Any]) -> Any:
+    """Take the fields of the parser's own dataclass out of `values`."""
+    kind = next(iter(parser.dataclass_types))
+    return kind(**{each.name: values.pop(each.name) for each in dataclasses.fields(kind)})
 
 
 def rewrite_thesis_flags(argv: list[str]) -> list[str]:

@@ -54,6 +54,17 @@ def base_of_adapter(model: str, revision: str | None = None) -> tuple[str, str |
     return base, config.get("revision")
 
 
+def commit_of(model: str, revision: str | None = None) -> str | None:
+    """The commit that `revision` (by default the main branch) of a model on the Hub names now; None for others."""
+    if hub_id(model) is None:
+        return None
+    for file in ("config.json", "adapter_config.json"):
+        path = beside_model(model, file, revision)
+        if path is not None and path.parents[1].name == "snapshots":
+            return path.parent.name
+    return None
+
+
 def origin_of(model: str, revision: str | None = None) -> dict[str, Any]:
     """What a model that is made of `model` has from it: the keys of `foundation.cards.ORIGIN`, None what is unknown.
 

@@ -6,11 +6,11 @@
 <output_dir>/answers/               what each way answered; a run that is cut short goes on after the last of them
 """
 
-import argparse
 import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +23,12 @@ from foundation.files import check_output_dir, read_json, write_atomically
 from training.corpora.load import metric_of
 from training.qa.windows import Windower, token_span
 
+from .arguments import LengthArguments
 from .bootstrap import paired_bootstrap
+from .folder import check_same_run, identity
 from .gold import gold_answers
 from .metrics import question_scores
-from .run import Reader, check_same_run, identity, languages_to_score, null_threshold
+from .run import Reader, languages_to_score, null_threshold, settle_bf16
 from .scores import LENGTH_BOUNDS
 
 REPORT = "length_report"
@@ -58,8 +60,8 @@ Scores = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Way of reading -> exact match and F1 of each question, 0 to 1."""
 
 
-def length_report(args: argparse.Namespace, state: Any) -> dict[str, Any]:
-    """Read, score and compare as `args` (of length_report.py) asks.
+def length_report(arguments: LengthArguments, state: Any) -> dict[str, Any]:
+    """Read, score and compare as `arguments` (of length_report.py) asks.
 
     Args:
         state: accelerate's PartialState; its main process alone writes.
@@ -67,39 +69,42 @@ def length_report(args: argparse.Namespace, state: Any) -> dict[str, Any]:
     Returns:
         The content of length_report.json, on every process.
     """
-    output_dir = Path(args.output_dir)
-    rows = {language: load() for language, load in languages_to_score(args).items()}
+    output_dir = Path(arguments.output_dir)
+    arguments = replace(arguments, bf16=settle_bf16(arguments.bf16, state))
+    rows = {language: load() for language, load in languages_to_score(arguments).items()}
     if any("question_id" in each.column_names for each in rows.values()):
-        raise UserError(f"--dataset {args.dataset!r} has several documents a question: give one that has one")
-    held: list[Any] = [_open(output_dir, args) if state.is_main_process else None]
-    broadcast_object_list(held)
-    report: dict[str, Any] = held[0]
-    reader = Reader(args, state.device)
+        raise UserError(f"--dataset {arguments.dataset!r} has several documents a question: give one that has one")
+    start: list[Any] = [_open(output_dir, arguments) if state.is_main_process else None]
+    broadcast_object_list(start)
+    report: dict[str, Any] = start[0]
+    reader = Reader(arguments, report["run"].get("model_name_or_path_commit"), state.device)
     whole = reader.windower
-    ways = {WHOLE: whole} | {f"windows of {size}": _narrower(whole, size) for size in args.windows}
+    ways = {WHOLE: whole} | {f"windows of {size}": _narrower(whole, size) for size in arguments.windows}
     answers: dict[str, dict[str, Any]] = {}
     for way, windower in ways.items():
         reader.windower = windower
         answers[way] = _answers(reader, way, rows, output_dir, state)
     reader.windower = whole
     questions = _questions(whole, rows)
-    if args.short_model:
+    if arguments.short_model:
         del reader
-        short = {"model_name_or_path": args.short_model, "adapter": None, "revision": None, "max_length": None}
-        reader = Reader(argparse.Namespace(**{**vars(args), **short}), state.device)
+        short = replace(
+            arguments, model_name_or_path=arguments.short_model, adapter=None, revision=None, max_length=None
+        )
+        reader = Reader(short, report["run"].get("short_model_commit"), state.device)
         answers[SHORT] = _answers(reader, SHORT, rows, output_dir, state)
-    scores = {way: _scores(args.dataset, rows, found) for way, found in answers.items()}
+    scores = {way: _scores(arguments.dataset, rows, found) for way, found in answers.items()}
     count = len(questions.lengths)
     report |= {
         "questions": count,
         "whole_tokens": whole.max_length,
         "longer_than_whole": int(sum(answers[WHOLE][code]["cut"] for code in rows)),
         "ways": {way: _cost(found) for way, found in answers.items()},
-        "groups": group_scores(scores, questions, args.draws, args.seed),
+        "groups": group_scores(scores, questions, arguments.draws, arguments.seed),
     }
-    report["verdict"] = verdict(scores, questions, args.windows[0], args.draws, args.seed)
+    report["verdict"] = verdict(scores, questions, arguments.windows[0], arguments.draws, arguments.seed)
     if state.is_main_process:
-        _write(output_dir, report, args.dataset)
+        _write(output_dir, report, arguments.dataset)
     state.wait_for_everyone()
     return report
 
@@ -130,14 +135,12 @@ def _answers(reader: Reader, way: str, rows: Mapping[str, Any], output_dir: Path
             continue
         if state.is_main_process:
             print(f"{way}: {len(each)} questions in {language}", file=sys.stderr)
-        metric = metric_of(reader.args.dataset, each)
-        threshold = null_threshold(reader.args) if metric == "squad_v2" else None
-        answers, seconds = reader.read(each)
+        documents = reader.windower.documents(each["context"])
+        metric = metric_of(reader.arguments.dataset, each)
+        threshold = null_threshold(reader.arguments) if metric == "squad_v2" else None
+        answers, seconds = reader.read(each, documents)
         sizes = [
-            [
-                len(window)
-                for window in reader.windower.windows(row["question"], reader.windower.document(row["context"]))
-            ]
+            [len(window) for window in reader.windower.windows(row["question"], documents[row["context"]])]
             for row in each
         ]
         found[language] = {
@@ -150,10 +153,6 @@ def _answers(reader: Reader, way: str, rows: Mapping[str, Any], output_dir: Path
         if state.is_main_process:
             write_atomically(path, json.dumps(found[language], ensure_ascii=False, indent=1))
     return found
-
-
-def _window_sizes(windower: Windower, row: Mapping[str, Any]) -> list[int]:
-    return [len(window) for window in windower.windows(row["question"], windower.document(row["context"]))]
 
 
 def _cost(found: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -176,8 +175,9 @@ def _scores(dataset: str, rows: Mapping[str, Any], answers: Mapping[str, Any]) -
 def _questions(windower: Windower, rows: Mapping[str, Any]) -> Questions:
     lengths, places, distances, languages = [], [], [], []
     for language, each in rows.items():
+        documents = windower.documents(each["context"])
         for row in each:
-            document = windower.document(row["context"])
+            document = documents[row["context"]]
             length = len(document.ids)
             answers, evidence = row["answers"], row.get("evidence") or {"start": [], "end": []}
             place = distance = None
@@ -314,15 +314,15 @@ def cost_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[tables.C
     ]
 
 
-def _open(output_dir: Path, args: argparse.Namespace) -> dict[str, Any]:
+def _open(output_dir: Path, arguments: LengthArguments) -> dict[str, Any]:
     """A start, with what an earlier run of the same questions and model has left; a UserError for another run's."""
-    this_run = identity(args)
+    this_run = identity(arguments)
     path = output_dir / f"{REPORT}.json"
-    if path.is_file() and not args.overwrite_output_dir:
-        held = read_json(path, "--output_dir", dict)
-        check_same_run(this_run, held.get("run") or {}, output_dir)
+    if path.is_file() and not arguments.overwrite_output_dir:
+        before = read_json(path, "--output_dir", dict)
+        check_same_run(this_run, before.get("run") or {}, output_dir)
     else:
-        check_output_dir(output_dir, WRITTEN if args.overwrite_output_dir else None, mark=path.name)
+        check_output_dir(output_dir, WRITTEN if arguments.overwrite_output_dir else None, mark=path.name)
         for file in sorted(output_dir.rglob("*"), reverse=True):  # files before their folder
             file.rmdir() if file.is_dir() else file.unlink()
     start = {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), "run": this_run}

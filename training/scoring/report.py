@@ -58,6 +58,19 @@ def over_languages(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float
     return {**means, "total": sum(of("total")), **by_language}
 
 
+def score_names(dataset: str, rows: Any) -> list[str]:
+    """Of what an evaluation of `rows` gives, the scores in which more is better."""
+    languages = list(dict.fromkeys(rows["language"]))
+    names = ["f1", "exact_match"]
+    if len(languages) > 1:
+        return [*names, *(f"f1_{language}" for language in languages)]
+    if metric_of(dataset, rows) != "squad_v2":
+        return names
+    has_answer = {bool(answers["text"]) for answers in rows["answers"]}
+    parts = [name for name, there in (("HasAns", True), ("NoAns", False)) if there in has_answer]
+    return [*names, "exact", "best_f1", "best_exact", *(f"{part}_{of}" for part in parts for of in ("f1", "exact"))]
+
+
 def save_answers(folder: Path, answers: Mapping[str, Answers], texts: Mapping[str, str]) -> None:
     """Write predictions.json, as the official scripts read it, and nbest.json with spans and probabilities."""
     write_atomically(folder / "predictions.json", json.dumps(texts, ensure_ascii=False, indent=1))

@@ -1,0 +1,93 @@
+"""The folder of a scoring run: which run it belongs to, and what of it is there already."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from foundation.cli import UserError
+from foundation.files import check_output_dir
+from training.runs.checkpoints import contents
+from training.runs.origin import base_of_adapter, commit_of
+
+from .arguments import ReadArguments
+from .record import SCORES, read_scores, write_scores
+
+MEASURED = (SCORES, "no_answer.json")  # what is written beside a model after it was read, and decides no score
+ANSWERS = ("predictions.json", "nbest.json")
+WRITTEN = (SCORES, *ANSWERS, "scores.csv", "by_length.csv", "scores.png", "by_length.png")
+# None decides an answer; the last three are length_report.py's.
+NOT_PART_OF_THE_RUN = ("output_dir", "overwrite_output_dir", "by", "use_cpu", "windows", "draws", "seed")
+
+
+def open_folder(output_dir: Path, arguments: ReadArguments, processes: int) -> dict[str, Any]:
+    """What scores.json holds for this same run, or an empty start; a UserError for another run's folder."""
+    this_run = identity(arguments)
+    path = output_dir / SCORES
+    if path.is_file():
+        before = read_scores(path, "--output_dir")
+        # Of another run, a start without any language is in nobody's way.
+        if not arguments.overwrite_output_dir and (before["languages"] or before["run"] == this_run):
+            check_same_run(this_run, before["run"], output_dir)
+            return before
+        _remove(output_dir)
+    check_output_dir(output_dir, replace_flag=None)
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    start = {"command": command, "processes": processes, "run": this_run, "languages": {}}
+    write_scores(output_dir, start)
+    return start
+
+
+def _remove(output_dir: Path) -> None:
+    """Remove what an earlier run wrote; a UserError, and nothing removed, when something else is there too."""
+    # Of any language: a run that was killed has left answers that its scores.json does not know of.
+    check_output_dir(output_dir, (*WRITTEN, *(f"*/{name}" for name in ANSWERS), "*.changes.jsonl"))
+    for path in sorted(output_dir.rglob("*"), reverse=True):  # files before their folder
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def check_same_run(this: dict[str, Any], other: dict[str, Any], output_dir: Path) -> None:
+    different = [name for name in {**this, **other} if this.get(name) != other.get(name)]
+    if different:
+        name = different[0]
+        raise UserError(
+            f"--output_dir {str(output_dir)!r} holds another run's scores ({name} was {other.get(name)!r}, now "
+            f"{this.get(name)!r}): choose another folder, or add --overwrite_output_dir"
+        )
+
+
+def identity(arguments: ReadArguments) -> dict[str, Any]:
+    """Everything that decides the numbers: the flags, the age of a model's files here, what is in the data's, and the
+    commits of what comes from the Hub, where a branch moves."""
+    run = {name: value for name, value in vars(arguments).items() if name not in NOT_PART_OF_THE_RUN}
+    models = {name: run.get(name) for name in ("model_name_or_path", "adapter", "short_model")}
+    for name, model in models.items():
+        if model is None:
+            continue
+        revision = arguments.revision if name == "model_name_or_path" else None
+        folder = Path(model)
+        if folder.is_dir():
+            files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json"))
+            run[f"{name}_files"] = [
+                [path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files if path.name not in MEASURED
+            ]
+        run[f"{name}_commit"] = commit_of(model, revision)
+        base = base_of_adapter(model, revision)
+        if base is not None:
+            run[f"{name}_base_commit"] = commit_of(*base)
+    run["data"] = contents(_local_data(arguments))
+    return json.loads(json.dumps(run))
+
+
+def _local_data(arguments: ReadArguments) -> list[str]:
+    """Paths and patterns of the files on this machine that the questions come from."""
+    if arguments.data_files is not None:
+        return [arguments.data_files]
+    if Path(arguments.dataset).is_file():
+        return [arguments.dataset]
+    patterns = [f"{arguments.data_dir}/**/*.{ending}" for ending in ("json", "txt")] if arguments.data_dir else []
+    background = arguments.background and arguments.background.replace("{language}", "*")
+    if background:
+        patterns.append(f"{background}/*.json" if Path(background).is_dir() else background)
+    return patterns
