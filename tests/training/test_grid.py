@@ -107,10 +107,11 @@ class TestThesisGrid:
         from training.finetuning.arguments import FinetuneArguments
         from training.pretraining.arguments import PretrainArguments
         from training.runs.arguments import make_parser
-        from training.score import make_parser as score_parser
+        from training.scoring.arguments import ScoreArguments
 
-        parsers = {"training/score.py": score_parser()}
-        for name, kind in (("finetune", FinetuneArguments), ("pretrain", PretrainArguments)):
+        parsers = {}
+        kinds = {"finetune": FinetuneArguments, "pretrain": PretrainArguments, "score": ScoreArguments}
+        for name, kind in kinds.items():
             parsers[f"training/{name}.py"] = make_parser(kind, prog=name, description="", example="")
         steps = thesis(max_train_samples=5, max_eval_samples=5, data_dir="/data").steps
         others = [make_plan(read_grid(name), Path("x"), Narrowing()).steps for name in ("small", "length")]
@@ -161,7 +162,7 @@ class TestThesisGrid:
         assert words[words.index("--max_train_samples") + 1] == "9" and words[words.index("--seed") + 1] == "7"
         words = score.arguments()
         assert words[words.index("--data_dir") + 1] == "/data/xquad" and words[words.index("--nr_concats") + 1] == "3"
-        assert "--bf16" in words and "--do_lowercase" not in words  # score.py's flags take no value
+        assert "--bf16" in words and "--do_lowercase" not in words
 
     def test_a_data_set_by_its_own_name(self) -> None:
         grid = copy.deepcopy(read_grid("thesis"))

@@ -12,6 +12,7 @@ def processes_of(config_file: str | None) -> int:
 
     Raises UserError for a configuration that accelerate refuses.
     """
+    import yaml
     from accelerate.commands import launch
 
     words = [*(["--config_file", config_file] if config_file else []), "script.py"]
@@ -25,7 +26,7 @@ def processes_of(config_file: str | None) -> int:
             wanted, _, _ = launch._validate_launch_command(wanted)
     except FileNotFoundError as error:
         raise UserError(f"{where} is not a file: take one of training/configs") from error
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, yaml.YAMLError) as error:
         raise UserError(
             f"{where} is refused by accelerate ({one_line(error)}): take one of training/configs"
         ) from error

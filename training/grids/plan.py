@@ -31,13 +31,13 @@ class Step:
     def arguments(self, more: Mapping[str, Any] | None = None) -> list[str]:
         """The entry point and its flags as words; `more` is for this time only (resume, overwrite).
 
-        A flag that is on by default can be off, and is told so.
+        A flag that is on by default can be off: finetune.py and pretrain.py are told so; to score.py it is not given.
         """
         words = [self.entry_point]
         for name, value in {**self.flags, "output_dir": str(self.folder), **(more or {})}.items():
             if value is True:
                 words.append(f"--{name}")
-            elif value is not None:
+            elif value is not None and not (value is False and self.entry_point == "training/score.py"):
                 words += [f"--{name}", str(value)]
         return words
 

@@ -84,10 +84,7 @@ class _Formatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
 def make_parser(
     kind: type[ModelArguments], *, prog: str, description: str, example: str, defaults: dict[str, Any] | None = None
 ) -> Parser:
-    """A parser of `kind` and, for a training, of transformers' TrainingArguments, whose defaults `defaults` replaces.
-
-    A field's metadata may hold `const`: its value where the flag stands alone.
-    """
+    """A parser of `kind` and, for a training, of TrainingArguments, whose defaults `defaults` replaces."""
     trains = issubclass(kind, SharedArguments)
     parser = Parser(
         cast(Any, [kind, TrainingArguments] if trains else [kind]),
@@ -98,10 +95,7 @@ def make_parser(
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    alone = {each.name: each.metadata["const"] for each in dataclasses.fields(kind) if "const" in each.metadata}
     for action in parser._actions:
-        if action.dest in alone:
-            action.nargs, action.const = "?", alone[action.dest]
         if action.type is string_to_bool and action.nargs is None:  # an optional bool, such as activation_checkpointing
             action.nargs, action.const = "?", True
     parser.set_defaults(**(defaults or {}))

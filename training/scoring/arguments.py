@@ -36,6 +36,7 @@ class ReadArguments(QuestionArguments, MakingArguments, ModelArguments):
         metadata={
             "help": "Run the model under bfloat16 autocast; auto: where a measurement at the start says that it pays.",
             "choices": ("no", "yes", "auto"),
+            "nargs": "?",  # alone it means yes
             "const": "yes",
         },
     )
