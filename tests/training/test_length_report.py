@@ -104,11 +104,11 @@ def test_a_run_goes_on_where_it_was_cut_short(folder, made, tmp_path, monkeypatc
     first = score_run.Reader.read
     calls = []
 
-    def read(self, rows):
+    def read(self, rows, documents):
         calls.append(self.windower.max_length)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return first(self, rows)
+        return first(self, rows, documents)
 
     monkeypatch.setattr(score_run.Reader, "read", read)
     with pytest.raises(KeyboardInterrupt):
