@@ -14,7 +14,8 @@ from training.corpora.load import load_qa
 from training.corpora.options import concat_options
 from training.finetuning.arguments import FinetuneArguments
 from training.finetuning.rows import load_rows
-from training.scoring.run import identity, languages_to_score
+from training.scoring.folder import identity
+from training.scoring.run import languages_to_score
 
 
 def test_load_qa_makes_rows_in_every_language(shared_data):
@@ -31,7 +32,7 @@ def test_score_py_takes_the_flags(shared_data, tmp_path):
     words = ["--model_name_or_path", "embedded", "--dataset", "babi_far", "--task", "2", "--tokens", "1024",
              "--rows", "8", "--max_eval_samples", "6", "--language", "de,th", "--data_dir", str(shared_data / "babi"),
              "--background", str(shared_data / "xquad"), "--output_dir", str(tmp_path)]  # fmt: skip
-    args = score.make_parser().parse_args(words)
+    args = score.read_command_line(words)
     languages = languages_to_score(args)
     assert list(languages) == ["de", "th"]
     rows = languages["th"]()
@@ -51,7 +52,10 @@ def test_finetune_takes_other_backgrounds_to_train_and_to_evaluate(shared_data):
         eval_background=str(shared_data / "xquad"),
     )
     train, evaluation = load_rows(
-        arguments, SimpleNamespace(do_train=True, do_eval=True, eval_strategy="no", seed=1, output_dir="x")
+        arguments,
+        SimpleNamespace(
+            metric_for_best_model=None, do_train=True, do_eval=True, eval_strategy="no", seed=1, output_dir="x"
+        ),
     )
     assert len(train) == len(evaluation) == 10
     paragraphs = [set("\n\n".join(rows["context"]).split("\n\n")) for rows in (train, evaluation)]
@@ -59,7 +63,10 @@ def test_finetune_takes_other_backgrounds_to_train_and_to_evaluate(shared_data):
     # What is said of terms is not said of the other data set.
     arguments = FinetuneArguments(dataset="sample", eval_dataset="terms", eval_language="sv", tokens=1024, rows=5)
     train, evaluation = load_rows(
-        arguments, SimpleNamespace(do_train=True, do_eval=True, eval_strategy="no", seed=1, output_dir="x")
+        arguments,
+        SimpleNamespace(
+            metric_for_best_model=None, do_train=True, do_eval=True, eval_strategy="no", seed=1, output_dir="x"
+        ),
     )
     assert "evidence" not in train.column_names and len(evaluation) == 5
 
