@@ -1,21 +1,25 @@
-"""Publish SQ3 or XQ3 as a dataset repository: the script on `main`, Parquet files on the branch `parquet`.
+"""Publish a data set as a repository: of SQ3 and XQ3 the script and Parquet files, of terms and babi_far Parquet files.
 
     python -m hub_datasets.publish --dataset xquad_long --repo_id org/xquad_long --dry_run
     python -m hub_datasets.publish --dataset xquad_long --repo_id org/xquad_long --nr_concats 1 3 12 24
+    python -m hub_datasets.publish --dataset terms --repo_id org/terms --language de,en --tokens 1024 4096 --dry_run
 
-Each branch is one atomic commit. A repository that is created stays private until everything has been read back through
-the Hub's client and compared with what was built; one that exists keeps its visibility. A second run with nothing
-changed makes no commit.
+The script of SQ3 and XQ3 stands on `main`, their Parquet files on the branch `parquet`; of a data set that code makes
+all is on `main`. Each branch is one atomic commit. A repository that is created stays private until everything has been
+read back through the Hub's client and compared with what was built; one that exists keeps its visibility. A second run
+with nothing changed makes no commit.
 """
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, write_atomically
+
+from .generated import KINDS
 
 BRANCHES = {"main": "Publish the script, its sources and the card", "parquet": "Publish the rows as Parquet files"}
 # What a folder that was built before holds.
@@ -61,7 +65,56 @@ def publish(
         statistics = build(dataset, work, repo_id, source, nr_concats, tokenizer)
     files = [file for file in target.rglob("*") if file.is_file()]
     print(f"{target}: {len(files)} files, {sum(file.stat().st_size for file in files):,} bytes")
-    return _push(dataset, repo_id, target, private, nr_concats, statistics)
+    from hub_datasets.publishing.readback import read_back
+
+    def again(commits: dict[str, str]) -> list[tuple[str, int]]:
+        return read_back(dataset, repo_id, commits, nr_concats, statistics)
+
+    return _push(repo_id, target, private, BRANCHES, again)
+
+
+def publish_made(
+    dataset: str,
+    repo_id: str,
+    *,
+    languages: Sequence[str],
+    tokens: Sequence[int] = (4096,),
+    background: str | None = None,
+    train_background: str | None = None,
+    private: bool = False,
+    output_dir: str | Path | None = None,
+    dry_run: bool = False,
+    **given: Any,
+) -> str | None:
+    """The same for terms and babi_far: the split validation, and train where `train_background` names its paragraphs.
+
+    Args:
+        given: what else the data set is told, see `hub_datasets.generated.generate`.
+    """
+    check_arguments(repo_id, [1])
+    if len(set(languages)) < len(languages) or len(set(tokens)) < len(tokens):
+        raise UserError(f"--language {','.join(languages)} and --tokens {list(tokens)} must name each once")
+    backgrounds = {"validation": background} | ({"train": train_background} if train_background else {})
+
+    from hub_datasets.publishing.made import build_made
+
+    if dry_run:
+        with tempfile.TemporaryDirectory() as folder:
+            build_made(dataset, Path(folder), repo_id, languages, tokens, backgrounds, given)
+            _show(Path(folder))
+            print((Path(folder) / "main" / "README.md").read_text(encoding="utf-8"))
+        return None
+    from foundation.push import settle
+    from hub_datasets.publishing.readback import read_back_made
+
+    repo_id = settle(repo_id, "dataset", private=private, argument="--repo_id")
+    target = Path(output_dir or Path("outputs") / "hub_datasets" / repo_id.replace("/", "--")).expanduser()
+    with atomic_folder(target, BUILT) as work:
+        statistics = build_made(dataset, work, repo_id, languages, tokens, backgrounds, given)
+    branches = {"main": "Publish the rows as Parquet files, and their card"}
+    return _push(
+        repo_id, target, private, branches, lambda commits: read_back_made(repo_id, commits["main"], statistics)
+    )
 
 
 def check_arguments(repo_id: str, nr_concats: Sequence[int]) -> list[int]:
@@ -80,12 +133,16 @@ def check_arguments(repo_id: str, nr_concats: Sequence[int]) -> list[int]:
 
 
 def _push(
-    dataset: str, repo_id: str, folder: Path, private: bool, nr_concats: Sequence[int], statistics: Sequence[Any]
+    repo_id: str,
+    folder: Path,
+    private: bool,
+    branches: Mapping[str, str],
+    read_back: Callable[[dict[str, str]], list[tuple[str, int]]],
 ) -> str:
+    """Push each of `branches` (with the title of its commit), and read it all back at those commits."""
     from huggingface_hub import HfApi
 
     from foundation.push import push_folder, retry
-    from hub_datasets.publishing.readback import read_back
 
     api = HfApi()
 
@@ -99,7 +156,7 @@ def _push(
         write_atomically(created, repo_id)
     ours = created.is_file() and created.read_text(encoding="utf-8") == repo_id
     commits = {}
-    for branch, title in BRANCHES.items():
+    for branch, title in branches.items():
         url = push_folder(
             folder / branch,
             repo_id,
@@ -111,7 +168,7 @@ def _push(
         )
         print(f"{branch}: {url or 'nothing changed, no commit'}")
         commits[branch] = head(branch).sha
-    for call, rows in read_back(dataset, repo_id, commits, nr_concats, statistics):
+    for call, rows in read_back(commits):
         print(f"{rows:>8,} rows as built  {call}")
     if ours and not private:
         retry(lambda: api.update_repo_settings(repo_id, repo_type="dataset", private=False))
@@ -140,7 +197,9 @@ def _check_place(api: Any, repo_id: str, folder: Path) -> bool:
             f"--repo_id {repo_id!r} holds another data set ({', '.join(sorted(others)[:3])}), which would be replaced: "
             f"choose another repository; what was built is kept in {folder}"
         )
-    if not scripts <= files and (others := files - {"README.md"}):
+    # What code makes has no script by which it would be known: anything else there is another's.
+    strange = not scripts <= files if scripts else bool(files - sources - {"README.md"})
+    if strange and (others := files - {"README.md"}):
         raise UserError(
             f"--repo_id {repo_id!r} holds files of another kind ({', '.join(sorted(others)[:3])}): choose another "
             f"repository; what was built is kept in {folder}"
@@ -160,7 +219,9 @@ def main(words: Sequence[str] | None = None) -> None:
         description=__doc__.split("\n")[0],
         example="python -m hub_datasets.publish --dataset xquad_long --repo_id org/xquad_long --dry_run",
     )
-    parser.add_argument("--dataset", required=True, choices=("squad_long", "xquad_long"), help="what to publish")
+    parser.add_argument(
+        "--dataset", required=True, choices=("squad_long", "xquad_long", *KINDS), help="what to publish"
+    )
     parser.add_argument("--repo_id", required=True, help="dataset repository, owner/name; created when missing")
     parser.add_argument("--source_dir", help="folder with the official files; downloaded without it")
     parser.add_argument("--private", action="store_true", help="keep a repository that is created private")
@@ -168,16 +229,41 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokenizer", help="Hub id or folder; adds lengths in tokens to the card")
     parser.add_argument("--output_dir", help="what is built; outputs/hub_datasets/OWNER--NAME without it")
     parser.add_argument("--dry_run", action="store_true", help="show files, sizes and the card, and push nothing")
+    made = parser.add_argument_group("terms and babi_far")
+    made.add_argument("--language", default="en", help="languages, with commas")
+    made.add_argument("--tokens", type=int, nargs="+", default=[4096], help="lengths, a configuration each")
+    made.add_argument("--background", help="paragraphs of the split validation; XQuAD's file is downloaded without it")
+    made.add_argument("--train_background", help="paragraphs of the split train; no such split without it")
+    made.add_argument("--data_dir", help="babi_far: folder of bAbI's files")
+    for name, about in {"parties": "terms: 2 to 6", "hops": "terms: 2 or 3", "task": "babi_far: 1, 2, 3 or 14",
+                         "rows": "questions of each file", "seed": "of everything that is drawn"}.items():  # fmt: skip
+        made.add_argument(f"--{name}", type=int, help=about)
     arguments = parser.parse_args(words)
-    publish(
+    shared = {
+        "private": arguments.private,
+        "tokenizer": arguments.tokenizer,
+        "output_dir": arguments.output_dir,
+        "dry_run": arguments.dry_run,
+    }
+    if arguments.dataset not in KINDS:
+        publish(
+            arguments.dataset,
+            arguments.repo_id,
+            source_dir=arguments.source_dir,
+            nr_concats=arguments.nr_concats,
+            **shared,
+        )
+        return
+    given = {name: getattr(arguments, name) for name in ("parties", "hops", "task", "rows", "seed", "data_dir")}
+    publish_made(
         arguments.dataset,
         arguments.repo_id,
-        source_dir=arguments.source_dir,
-        private=arguments.private,
-        nr_concats=arguments.nr_concats,
-        tokenizer=arguments.tokenizer,
-        output_dir=arguments.output_dir,
-        dry_run=arguments.dry_run,
+        languages=arguments.language.split(","),
+        tokens=arguments.tokens,
+        background=arguments.background,
+        train_background=arguments.train_background,
+        **shared,
+        **{name: value for name, value in given.items() if value is not None},
     )
 
 

@@ -2,5 +2,5 @@
 
 In the order to read them: `catalogue` (the official files and the published configurations), `fingerprint` (rows
 counted and digested on their way), `card` (the dataset card), `publication` (both branches, built in a folder),
-`readback` (both branches, read again through the real client).
+`made` (a data set that code makes), `readback` (all of it, read again through the real client).
 """

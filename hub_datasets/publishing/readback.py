@@ -10,6 +10,7 @@ from foundation import push
 from foundation.cli import UserError, one_line
 
 from .fingerprint import Fingerprint, PartStatistics
+from .made import MadeStatistics
 
 
 def read_back(
@@ -43,6 +44,25 @@ def read_back(
             parquet = {"revision": commits["parquet"], "cache_dir": cache_dir}
             load = partial(datasets.load_dataset, repo_id, f"{name}.{n}", **parquet)
             calls.append((call, _compare(call, _load(call, load), expected)))
+    return calls
+
+
+def read_back_made(repo_id: str, commit: str, statistics: Sequence[MadeStatistics]) -> list[tuple[str, int]]:
+    """The same for a data set that code makes: every configuration at this commit, split by split."""
+    import datasets
+
+    calls = []
+    with tempfile.TemporaryDirectory(prefix="readback-") as cache_dir:
+        for part in statistics:
+            call = f'datasets.load_dataset("{repo_id}", "{part.configuration}", split="{part.split}")'
+            where = {"split": part.split, "revision": commit, "cache_dir": cache_dir}
+            rows = _load(call, partial(datasets.load_dataset, repo_id, part.configuration, **where))
+            found = Fingerprint()
+            for row in rows:
+                found.update(row)
+            if str(found) != part.fingerprint:
+                raise UserError(f"{call} gives rows that differ from those that were built: publish again")
+            calls.append((call, found.rows))
     return calls
 
 
