@@ -174,6 +174,41 @@ def test_a_language_has_every_sentence_in_four_wordings(language):
     assert not [text for text in texts if re.search(r"\s{2}|^\s|\s$| [.,?;]", text)]
 
 
+def test_cities_want_no_case():
+    """Russian declines most names after `в городе`, and Turkish adds endings: `Осло` and `Oslo şehri` stand as they are."""
+    assert all(city[-1] in "оеиу" for city in templates("ru")["cities"])
+    inflected = [text for text in _strings(templates("tr")) if re.search(r"{(city|role|name)}['’\w]", text)]
+    assert not inflected
+
+
+NAMES = {
+    "Arabic": "ar", "German": "de", "Greek": "el", "English": "en", "Spanish": "es", "Hindi": "hi", "Romanian": "ro",
+    "Russian": "ru", "Swedish": "sv", "Thai": "th", "Turkish": "tr", "Vietnamese": "vi", "Chinese": "zh",
+}  # fmt: skip
+
+
+def test_the_page_of_examples_shows_these_sentences():
+    from tests.conftest import ROOT
+
+    page = (ROOT / "docs" / "terms_examples.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## (\w+)\n", page, flags=re.MULTILINE)[1:]
+    assert {NAMES[name] for name in sections[::2]} == set(LANGUAGES)
+    for name, section in zip(sections[::2], sections[1::2], strict=True):
+        known = templates(NAMES[name])
+        acts = [frame.replace("{act}", duty["act"]) for frame in known["frames"] for duty in known["duties"].values()]
+        asks = [
+            ask.replace("{company}", company)
+            for duty in known["duties"].values() for ask in duty["asks"] for company in known["companies"]
+        ]  # fmt: skip
+        sentences = [*(text for kind in ("definitions", "places", "namings") for text in known[kind]), *acts]
+        shown = [line[2:].removesuffix("\\") for line in section.splitlines() if line.startswith("> ")]
+        asked = re.findall(r"^(.*) \*\*\d+\*\*$", section, flags=re.MULTILINE)
+        assert (len(shown), len(asked)) == (12, 5)
+        for text, wordings in ((shown, sentences), (asked, asks)):
+            made = "|".join(re.sub(r"\\{\w+\\}", ".+", re.escape(wording)) for wording in wordings)
+            assert not [each for each in text if not re.fullmatch(made, each)], name
+
+
 SCRIPTS = {
     "ar": "\u0600-\u06ff", "el": "\u0370-\u03ff\u1f00-\u1fff", "hi": "\u0900-\u097f", "ru": "\u0400-\u04ff",
     "th": "\u0e00-\u0e7f", "zh": "\u4e00-\u9fff",
