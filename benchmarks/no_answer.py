@@ -267,7 +267,8 @@ def main() -> None:
         "--write_calibration", action="store_true", help="also put it beside the model, where the page takes it"
     )
     arguments = parser.parse_args()
-    from space.reader import ADAPTER, CALIBRATION_FILE
+    from space.calibration import write_calibrations
+    from space.reader import ADAPTER
 
     model = Path(arguments.model_name_or_path or ADAPTER)
     if arguments.write_calibration and not model.is_dir():
@@ -280,8 +281,8 @@ def main() -> None:
     write_atomically(arguments.output_dir / "no_answer.json", json.dumps(figures, indent=1) + "\n")
     plot(figures, arguments.output_dir / "reliability.png")
     if arguments.write_calibration:
-        kept = {key: figures[key] for key in ("dataset", *LANGUAGES) if key in figures}
-        write_atomically(model / CALIBRATION_FILE, json.dumps(kept, indent=2) + "\n")
+        fitted = {languages: Calibration(**figures[languages]) for languages in LANGUAGES if languages in figures}
+        write_calibrations(model, figures["dataset"], fitted)
 
 
 if __name__ == "__main__":

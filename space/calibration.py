@@ -2,14 +2,22 @@
 
 Spans that overlap are other wordings of one place and count together. The scores are divided by a temperature and "no
 answer" is moved by a threshold, both measured (benchmarks/no_answer.py), once for questions in the document's language
-and once for questions in another.
+and once for questions in another. Both lie beside the model, in one layout:
+
+    no_answer.json: {"same_language": {"threshold": 1.5, "temperature": 2.0}, "other_language": {...}, ...}
 """
 
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
+from foundation.cli import UserError
+from foundation.files import read_json, write_atomically
 from training.qa.answers import Answer, Answers
+from training.scoring.record import CALIBRATION
 
 # A rival below this share that touches a better place adds nothing to it.
 TRIFLE = 0.01
@@ -45,6 +53,52 @@ class Calibration:
 
 
 UNMEASURED = Calibration()
+LANGUAGES = ("same_language", "other_language")
+
+
+def write_calibrations(folder: Path, dataset: str, measured: dict[str, Calibration]) -> Path:
+    """Write no_answer.json into a model's folder: what was measured on `dataset`, for one of `LANGUAGES` or both."""
+    content = {"dataset": dataset, **{languages: asdict(measured[languages]) for languages in measured}}
+    return write_atomically(folder / CALIBRATION, json.dumps(content, indent=2) + "\n")
+
+
+def read_calibrations(path: Path, argument: str) -> tuple[Calibration, Calibration]:
+    """Those of a no_answer.json, for questions in the document's language and in another.
+
+    What was not measured for one of them is taken as unmeasured. A file of 0.1 has one `threshold` for both.
+
+    Args:
+        argument: what a sentence calls the file by, as for `foundation.files.read_json`.
+
+    Raises:
+        UserError: the file is not of this layout.
+    """
+    content = read_json(path, argument, dict)
+    given = [content[languages] for languages in LANGUAGES if languages in content]
+    if not given and "threshold" in content:
+        content = {languages: {"threshold": content["threshold"], "temperature": 1.0} for languages in LANGUAGES}
+        given = list(content.values())
+    if not given or not all(map(_is_calibration, given)):
+        raise UserError(
+            f"{argument} {str(path)!r} is no file of benchmarks.no_answer --write_calibration: "
+            f"{' and '.join(LANGUAGES)} need a threshold and a temperature above 0; measure again, or remove it"
+        )
+    same, other = (
+        Calibration(*(float(content[languages][name]) for name in ("threshold", "temperature")))
+        if languages in content
+        else UNMEASURED
+        for languages in LANGUAGES
+    )
+    return same, other
+
+
+def _is_calibration(content: Any) -> bool:
+    known = isinstance(content, dict)
+    return known and _is_number(content.get("threshold")) and _is_number(content.get("temperature"), above=0)
+
+
+def _is_number(value: Any, above: float = -math.inf) -> bool:
+    return type(value) in (int, float) and above < value < math.inf
 
 
 def overlap(one: Answer, other: Answer) -> bool:

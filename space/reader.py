@@ -20,8 +20,7 @@ from typing import Any
 import torch
 
 from foundation.cli import UserError
-from foundation.files import read_json
-from space.calibration import UNMEASURED, Calibration, worth_showing
+from space.calibration import UNMEASURED, Calibration, read_calibrations, worth_showing
 from space.definitions import Definition, defined
 from space.documents import MAX_CHARACTERS, clean
 from space.language import differ, language, surroundings
@@ -30,14 +29,12 @@ from training.qa.model import check_max_length, load_qa_model
 from training.qa.predict import read_windows
 from training.qa.windows import Document, Window, Windower, characters
 from training.runs.origin import beside_model
-from training.scoring.record import SCORES, of_xquad, read_scores
+from training.scoring.record import CALIBRATION, SCORES, of_xquad, read_scores
 
 logger = logging.getLogger("space")
 
 ADAPTER = Path(__file__).parent / "adapter"
 EMBEDDED_LABEL = "multilingual-e5-small made long, with this project's adapter"
-# Beside a model: what benchmarks/no_answer.py and training/score.py measured on it.
-CALIBRATION_FILE = "no_answer.json"
 MAX_QUESTION_CHARACTERS = 1_000
 MAX_QUESTION_TOKENS = 128
 # Tokens that neighbouring windows share (score.py's default), or a quarter of a window shorter than 512.
@@ -229,24 +226,13 @@ def load_reader(model_name_or_path: str | None = None) -> Reader:
     model, tokenizer = load_qa_model(name)
     if torch.accelerator.is_available():
         model.to(torch.accelerator.current_accelerator())
-    measured = _measured(name, CALIBRATION_FILE)
-    same, other = (
-        Calibration(**{key: float(measured[case][key]) for key in ("threshold", "temperature")})
-        if case in measured
-        else Calibration(threshold=float(measured.get("threshold", 0.0)))
-        for case in ("same_language", "other_language")
-    )
+    measured = beside_model(name, CALIBRATION)
+    same, other = read_calibrations(measured, "beside the model,") if measured else (UNMEASURED, UNMEASURED)
     max_length = check_max_length(model, None)
     doc_stride = min(DOC_STRIDE, max_length // 4)
     windower = Windower(tokenizer, max_length, doc_stride, MAX_QUESTION_TOKENS)
     label = EMBEDDED_LABEL if name == str(ADAPTER) else Path(name).name if Path(name).exists() else name
     return Reader(model, windower, label, same, other, _scores(name))
-
-
-def _measured(name: str, file: str) -> dict[str, Any]:
-    """What `file` beside the model says, in its folder or on the Hub; empty where there is no such file."""
-    path = beside_model(name, file)
-    return {} if path is None else read_json(path, "beside the model,", dict)
 
 
 def _scores(name: str) -> dict[str, dict[str, float]] | None:

@@ -16,10 +16,9 @@ from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, read_json
 from training import finetuning
 from training.runs.origin import origin_of
-from training.scoring.record import METRICS, SCORES, of_xquad, read_scores, write_scores
+from training.scoring.record import CALIBRATION, METRICS, SCORES, of_xquad, read_scores, write_scores
 
 WRITTEN = ("adapter_model.safetensors", "adapter_config.json", SCORES, CARD)
-THRESHOLD = "no_answer.json"  # benchmarks.no_answer puts it beside
 LARGEST = 8_000_000  # bytes; what a repository of code can carry
 TEMPLATE = Path(finetuning.__file__).with_name("packed_card.md.j2")
 
@@ -70,10 +69,10 @@ def pack(
             **{name: round(xquad["average"][name], 4) for name in METRICS},
         },
     }
-    threshold = _threshold_to_keep(output_dir / THRESHOLD, content) if overwrite else None
-    with atomic_folder(output_dir, (*WRITTEN, THRESHOLD) if overwrite else None) as folder:
-        if threshold is not None:
-            (folder / THRESHOLD).write_bytes(threshold)
+    calibration = _calibration_to_keep(output_dir / CALIBRATION, content) if overwrite else None
+    with atomic_folder(output_dir, (*WRITTEN, CALIBRATION) if overwrite else None) as folder:
+        if calibration is not None:
+            (folder / CALIBRATION).write_bytes(calibration)
         (folder / "adapter_model.safetensors").write_bytes(content)
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         write_scores(folder, scores)
@@ -81,14 +80,14 @@ def pack(
     return output_dir
 
 
-def _threshold_to_keep(path: Path, weights: bytes) -> bytes | None:
+def _calibration_to_keep(path: Path, weights: bytes) -> bytes | None:
     """no_answer.json of the same weights, packed before; None where there is none."""
     if not path.is_file():
         return None
     packed = path.with_name("adapter_model.safetensors")
     if not packed.is_file() or packed.read_bytes() != weights:
         raise UserError(
-            f"--output_dir {str(path.parent)!r} holds {THRESHOLD}, which was measured on other weights: move it "
+            f"--output_dir {str(path.parent)!r} holds {CALIBRATION}, which was measured on other weights: move it "
             "elsewhere, pack again, and measure with benchmarks.no_answer --write_calibration"
         )
     return path.read_bytes()

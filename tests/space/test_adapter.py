@@ -1,11 +1,14 @@
 """The model that the project ships: its languages, questions across them, long documents, and "not answered here"."""
 
+import re
 from collections import Counter
 
 import pytest
 
 from space.gallery import examples
 from space.reader import ABSENT, ADAPTER, ANSWERED
+from training.pack_adapter import pack
+from training.scoring.record import SCORES, read_scores
 
 # What the answer to each question that the page offers is; None where the document does not say.
 ANSWERS = {
@@ -64,11 +67,14 @@ def test_it_reads_windows_of_4096_and_one_swedish_answer_is_right(adapter_reader
     assert reading.answered
 
 
-def test_the_adapter_is_small_and_its_card_has_its_scores(adapter_reader):
-    assert (ADAPTER / "adapter_model.safetensors").stat().st_size <= 8 * 2**20
+def test_the_shipped_folder_is_what_packing_it_writes_today(adapter_reader, tmp_path):
     card = (ADAPTER / "README.md").read_text()
-    assert "XQuAD" in card
-    assert "training/finetune.py" in card
+    made_by = re.search(r"Made by\n\n```\n(.*?)\n```", card, flags=re.DOTALL)[1]
+    about = re.search(r"its vocabulary\. (.*) It does not reason", card)[1]
+    assert "training/finetune.py" in made_by and "English questions only" in about
+    packed = pack(ADAPTER, read_scores(ADAPTER / SCORES, "--xquad"), made_by, tmp_path / "packed", about=about)
+    for file in packed.iterdir():
+        assert file.read_bytes() == (ADAPTER / file.name).read_bytes(), file.name
 
 
 @pytest.mark.slow

@@ -1,13 +1,15 @@
 """Shares of places, and which places are worth a row."""
 
 import itertools
+import json
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from space.calibration import Calibration, worth_showing
+from foundation.cli import UserError
+from space.calibration import UNMEASURED, Calibration, read_calibrations, worth_showing, write_calibrations
 from training.qa.answers import Answer, Answers
 
 
@@ -59,3 +61,39 @@ def test_rivals_that_say_nothing_are_dropped():
     said = place("an", 0.02)
     assert worth_showing([best, said], text) == (best, said)
     assert worth_showing([sign], text) == (sign,)  # the only one there is
+
+
+SAME, OTHER = {"threshold": -1.5, "temperature": 2.0}, {"threshold": 3, "temperature": 4}
+
+
+def test_what_was_measured_is_read_back(tmp_path):
+    same, other = Calibration(**SAME), Calibration(3.0, 4.0)
+    path = write_calibrations(tmp_path, "xquad", {"same_language": same, "other_language": other})
+    assert read_calibrations(path, "beside the model,") == (same, other)
+    write_calibrations(tmp_path, "xquad", {"other_language": other})
+    assert read_calibrations(path, "beside the model,") == (UNMEASURED, other)
+
+
+def test_one_threshold_of_an_older_file_counts_for_both(tmp_path):
+    (tmp_path / "no_answer.json").write_text('{"threshold": 1.663, "dataset": "xquad", "held_out": {}}')
+    assert read_calibrations(tmp_path / "no_answer.json", "") == (Calibration(1.663, 1.0),) * 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"treshold": 1.5},
+        {"threshold": "1.5"},
+        {"threshold": True},
+        {"threshold": math.nan},
+        {"same_language": 1.5},
+        {"same_language": {"threshold": 1.5}},
+        {"same_language": SAME, "other_language": {**OTHER, "temperature": 0}},
+        {"same_language": SAME, "other_language": {**OTHER, "threshold": None}},
+    ],
+)
+def test_another_layout_never_becomes_the_threshold_0(tmp_path, content):
+    (tmp_path / "no_answer.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"^beside the model, .* is no file of benchmarks\.no_answer"):
+        read_calibrations(tmp_path / "no_answer.json", "beside the model,")
