@@ -20,7 +20,9 @@ from training.qa import precision
 from training.qa.windows import Windower
 from training.scoring import metrics, record
 from training.scoring import run as score_run
+from training.scoring.arguments import ScoreArguments
 from training.scoring.display import screen_table
+from training.scoring.folder import identity
 from training.scoring.scores import averages
 
 from . import qa_tiny
@@ -193,9 +195,27 @@ class TestFolders:
         scored(tmp_path / "model", tmp_path / "out", data_files=files)
         (tmp_path / "model" / "no_answer.json").write_text("{}")  # a threshold measured since: the same model
         scored(tmp_path / "model", tmp_path / "out", data_files=files)
-        os.utime(tmp_path / "model" / "model.safetensors", (1, 1))
-        with pytest.raises(UserError, match="holds another run's scores"):
+        weights = tmp_path / "model" / "model.safetensors"
+        os.utime(weights, (1, 1))  # copied or unpacked anew: the same model
+        scored(tmp_path / "model", tmp_path / "out", data_files=files)
+        changed = bytearray(weights.read_bytes())
+        changed[-1] ^= 1
+        weights.write_bytes(changed)
+        os.utime(weights, (1, 1))
+        with pytest.raises(UserError, match=r"another run's scores \(model_name_or_path_files was"):
             scored(tmp_path / "model", tmp_path / "out", data_files=files)
+
+    def test_a_retrained_base_of_an_adapter_is_another_run(self, tmp_path):
+        base, adapter = tmp_path / "base", tmp_path / "adapter"
+        base.mkdir()
+        adapter.mkdir()
+        (base / "model.safetensors").write_bytes(b"one")
+        (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+        arguments = ScoreArguments(model_name_or_path=str(adapter), output_dir=str(tmp_path / "out"))
+        before = identity(arguments)
+        assert identity(arguments) == before
+        (base / "model.safetensors").write_bytes(b"two")
+        assert identity(arguments) != before
 
     def test_other_data_under_the_same_name_is_another_run(self, model, tmp_path):
         data = qa_tiny.squad_file(tmp_path / "tiny.en.json", 1)

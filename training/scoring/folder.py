@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from foundation.cli import UserError
-from foundation.files import check_output_dir
+from foundation.cli import UserError, short_repr
+from foundation.files import check_output_dir, file_hash
 from training.runs.checkpoints import contents
 from training.runs.origin import base_of_adapter, commit_of
 
@@ -52,32 +52,35 @@ def check_same_run(this: dict[str, Any], other: dict[str, Any], output_dir: Path
     if different:
         name = different[0]
         raise UserError(
-            f"--output_dir {str(output_dir)!r} holds another run's scores ({name} was {other.get(name)!r}, now "
-            f"{this.get(name)!r}): choose another folder, or add --overwrite_output_dir"
+            f"--output_dir {str(output_dir)!r} holds another run's scores ({name} was {short_repr(other.get(name))}, now "
+            f"{short_repr(this.get(name))}): choose another folder, or add --overwrite_output_dir"
         )
 
 
 def identity(arguments: ReadArguments) -> dict[str, Any]:
-    """Everything that decides the numbers: the flags, the age of a model's files here, what is in the data's, and the
-    commits of what comes from the Hub, where a branch moves."""
+    """Everything that decides the numbers: the flags, what is in the model's and the data's files here, and the commits
+    of what comes from the Hub, where a branch moves."""
     run = {name: value for name, value in vars(arguments).items() if name not in NOT_PART_OF_THE_RUN}
     models = {name: run.get(name) for name in ("model_name_or_path", "adapter", "short_model")}
     for name, model in models.items():
         if model is None:
             continue
         revision = arguments.revision if name == "model_name_or_path" else None
-        folder = Path(model)
-        if folder.is_dir():
-            files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json"))
-            run[f"{name}_files"] = [
-                [path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files if path.name not in MEASURED
-            ]
-        run[f"{name}_commit"] = commit_of(model, revision)
+        run |= _pinned(name, model, revision)
         base = base_of_adapter(model, revision)
         if base is not None:
-            run[f"{name}_base_commit"] = commit_of(*base)
+            run |= _pinned(f"{name}_base", *base)
     run["data"] = contents(_local_data(arguments))
     return json.loads(json.dumps(run))
+
+
+def _pinned(name: str, model: str, revision: str | None) -> dict[str, Any]:
+    """What the files of a folder hold, or the commit of a model on the Hub."""
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return {f"{name}_commit": commit_of(model, revision)}
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".bin", ".json")]
+    return {f"{name}_files": [[path.name, file_hash(path)] for path in files if path.name not in MEASURED]}
 
 
 def _local_data(arguments: ReadArguments) -> list[str]:
