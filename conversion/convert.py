@@ -131,7 +131,7 @@ def convert(
     old_long = mapping.has_global and source.config.model_type != "longformer"
     notes = mapping.notes + (describe(tensors, first) if old_long else [])
     notes += [padding] * bool(padding) + left_out(source)
-    if mapping.architecture == "LongformerModel":
+    if mapping.architecture == "LongformerModel" and not source.modules:
         notes.append(ONE_VECTOR)
 
     with atomic_folder(target, CONVERSION if overwrite else None, mark=REPORT) as folder:
@@ -139,7 +139,7 @@ def convert(
         config.save_pretrained(folder)
         save_tokenizer(tokenizer, folder, max_pos)
         if source.modules:
-            notes += write_modules(source.modules, folder, max_pos)
+            write_modules(source.modules, folder, max_pos)
         proof = prove(source, folder, name=public_name(source)) if verify else None
         record = {
             "source": public_name(source),

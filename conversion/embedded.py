@@ -38,7 +38,7 @@ CACHE_VARIABLE = "EMBEDDED_MODEL_CACHE"
 HUB_EQUIVALENT = "intfloat/multilingual-e5-small"
 
 
-VERSION = 1  # raise it when what is written changes: the cache folder carries it
+VERSION = 2  # raise it when what is written changes: the cache folder carries it
 
 
 # package, file inside it, SHA-256
@@ -80,6 +80,24 @@ LAYER_NAMES = {
     "fi": "intermediate.dense",
     "fo": "output.dense",
     "oln": "output.LayerNorm",
+}
+
+
+# It embeds texts: mean pooling, normalisation and E5's prompts, as sentence-transformers reads them.
+_MODULE = "sentence_transformers.models."
+MODULES: dict[str, Any] = {
+    "modules.json": [
+        {"idx": 0, "name": "0", "path": "", "type": f"{_MODULE}Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{_MODULE}Pooling"},
+        {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{_MODULE}Normalize"},
+    ],
+    "1_Pooling/config.json": {"word_embedding_dimension": 384, "pooling_mode_mean_tokens": True},
+    "sentence_bert_config.json": {"max_seq_length": 512, "do_lower_case": False},
+    "config_sentence_transformers.json": {
+        "prompts": {"query": "query: ", "document": "passage: "},
+        "default_prompt_name": None,
+        "similarity_fn_name": "cosine",
+    },
 }
 
 
@@ -149,6 +167,9 @@ def _write(folder: Path, weights: Path, tokenizer: Path) -> None:
     write_safetensors(folder / "model.safetensors", outputs)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(CARD, encoding="utf-8")
+    for name, content in MODULES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     # Named outright: without a class AutoTokenizer would take another model's, with wrong ids and no error.
     XLMRobertaTokenizer.from_pretrained(tokenizer.parent, model_max_length=512).save_pretrained(folder)
 

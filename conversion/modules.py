@@ -25,6 +25,13 @@ ENCODER_SETTINGS_NAMES = (
     ENCODER_SETTINGS,
     *(f"sentence_{kind}_config.json" for kind in ("roberta", "distilbert", "camembert", "albert", "xlm-roberta")),
 )
+# The one native class of transformers that gives its first token global attention unasked is the classifier: it is
+# loaded for what stands below its head, so that sentence-transformers needs no code of ours.
+FIRST_TOKEN_GLOBAL = {
+    "transformer_task": "sequence-classification",
+    "modality_config": {"text": {"method": "forward", "method_output_name": ["hidden_states", -1]}},
+    "module_output_name": "token_embeddings",
+}
 # In the config.json of a cross-encoder: the activation on its scores, under the new and the old name.
 SCORE_SETTINGS = ("sentence_transformers", "sbert_ce_default_activation_function")
 
@@ -80,8 +87,8 @@ def module_files(modules: Modules | None, files: Sequence[str]) -> set[str]:
     return {name for name in files if name in names or name.startswith(folders)}
 
 
-def write_modules(modules: Modules, target: Path, max_pos: int) -> list[str]:
-    """Put the modules around the encoder that lies in `target`; what to tell of them."""
+def write_modules(modules: Modules, target: Path, max_pos: int) -> None:
+    """Put the modules around the encoder that lies in `target`; pooled, its first token sees all and is seen by all."""
     entries = [{**modules.entries[0], "path": ""}, *modules.others]
     _write_json(target / LIST, entries)
     if (modules.root / SETTINGS).is_file():
@@ -90,15 +97,13 @@ def write_modules(modules: Modules, target: Path, max_pos: int) -> list[str]:
     for name in reversed(ENCODER_SETTINGS_NAMES):
         if (modules.encoder / name).is_file():
             settings = read_json(modules.encoder / name, "--model_name_or_path", dict)
-    _write_json(target / ENCODER_SETTINGS, settings | {"max_seq_length": max_pos})
+    settings["max_seq_length"] = max_pos
+    plain = settings.get("transformer_task", "feature-extraction") == "feature-extraction"
+    if plain and any(entry["type"].endswith(".Pooling") for entry in modules.others):
+        settings |= FIRST_TOKEN_GLOBAL
+    _write_json(target / ENCODER_SETTINGS, settings)
     for entry in modules.others:
         _copy_module(modules.root / entry["path"], target / entry["path"])
-    if _pools_first_token(modules):
-        return [
-            "its embedding is its first token's state, which sees half a window in a layer, since sentence-transformers"
-            " marks no token as global: beyond that it knows of a text only what passes from layer to layer"
-        ]
-    return []
 
 
 def _copy_module(source: Path, target: Path) -> None:
@@ -113,16 +118,6 @@ def _copy_module(source: Path, target: Path) -> None:
         tensors = read_checkpoint(source)
         outputs = {name: Output(tensor.dtype, tensor.shape, tensor.pieces) for name, tensor in tensors.items()}
         write_safetensors(target / SAFETENSORS[0], outputs)
-
-
-def _pools_first_token(modules: Modules) -> bool:
-    for entry in modules.others:
-        path = modules.root / entry["path"] / "config.json"
-        if entry["type"].endswith("Pooling") and path.is_file():
-            settings = read_json(path, "--model_name_or_path", dict)
-            mode = settings.get("pooling_mode")
-            return settings.get("pooling_mode_cls_token") is True or mode == "cls" or mode == ["cls"]
-    return False
 
 
 def _write_json(path: Path, content: Any) -> None:

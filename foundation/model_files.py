@@ -19,7 +19,7 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "voca
              "added_tokens.json", "chat_template.jinja")  # fmt: skip
 # Around an encoder: how its outputs become one vector (sentence-transformers).
 MODULES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "[0-9]_*/config.json",
-           "[0-9]_*/model.safetensors")  # fmt: skip
+           "[0-9]_*/*_config.json", "[0-9]_*/model.safetensors")  # fmt: skip
 # Measured on a model after it was made, and read beside it by the page.
 MEASURED = ("scores.json", "no_answer.json")
 

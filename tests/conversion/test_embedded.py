@@ -89,6 +89,15 @@ def test_checkpoint_is_ordinary(checkpoint):
     assert os.stat(checkpoint / "model.safetensors").st_mode & 0o444 == 0o444
 
 
+def test_it_loads_as_a_model_of_sentence_transformers(checkpoint):
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(checkpoint), device="cpu")
+    assert model.max_seq_length == 512 and model.prompts == {"query": "query: ", "document": "passage: "}
+    vectors = model.encode(SENTENCES["ru"], prompt_name="query", convert_to_tensor=True, show_progress_bar=False)
+    assert (vectors - embed(checkpoint, SENTENCES["ru"])).abs().max() < 1e-5
+
+
 def test_name_resolves_everywhere_and_nothing_else_does(checkpoint):
     assert named.resolve("embedded") == str(checkpoint)
     assert named.resolve("org/embedded") == "org/embedded"

@@ -15,6 +15,7 @@ import torch
 
 from conversion.attention import use_fast_attention
 from conversion.embedded import LONG_NAME, NAME
+from conversion.modules import FIRST_TOKEN_GLOBAL
 from conversion.named import resolve
 from foundation.cli import UserError, one_line
 from training.qa.model import reads_at_most
@@ -23,13 +24,6 @@ from training.runs.origin import beside_model
 # What a text is prefixed with, by its part in a search; sentence-transformers' names for the parts.
 E5_PROMPTS = {"query": "query: ", "document": "passage: "}
 PARTS = tuple(E5_PROMPTS)
-# The one native class of transformers that gives its first token global attention unasked is the classifier: it is
-# loaded for what stands below its head, so that sentence-transformers needs no code of ours.
-FIRST_TOKEN_GLOBAL = {
-    "transformer_task": "sequence-classification",
-    "modality_config": {"text": {"method": "forward", "method_output_name": ["hidden_states", -1]}},
-    "module_output_name": "token_embeddings",
-}
 
 
 def library(name: str = "sentence_transformers") -> Any:
@@ -74,14 +68,15 @@ def load_embedder(
     source = resolve(name)
     try:
         with _quiet():
-            if beside_model(source, "modules.json", revision) is not None:
+            ours = name in (NAME, LONG_NAME)  # read here as any encoder, so that every argument counts
+            if not ours and beside_model(source, "modules.json", revision) is not None:
                 model = st.SentenceTransformer(
                     source, revision=revision, device=device, trust_remote_code=False, config_kwargs=dict(config or {})
                 )
             else:
                 modules = _modules(source, revision, pooling, first_token_global, dict(config or {}))
                 model = st.SentenceTransformer(modules=modules, device=device)
-                model.prompts = dict(E5_PROMPTS) if name in (NAME, LONG_NAME) else dict.fromkeys(PARTS, "")
+                model.prompts = dict(E5_PROMPTS) if ours else dict.fromkeys(PARTS, "")
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{argument} {name!r} cannot be loaded: {one_line(error)}") from error
     model.prompts.update(prompts or {})
