@@ -139,7 +139,8 @@ def convert(
         config.save_pretrained(folder)
         save_tokenizer(tokenizer, folder, max_pos)
         if source.modules:
-            write_modules(source.modules, folder, max_pos)
+            # What reads long texts already goes on as it reads them.
+            write_modules(source.modules, folder, max_pos, first_token_global=not mapping.has_global)
         proof = prove(source, folder, name=public_name(source)) if verify else None
         record = {
             "source": public_name(source),

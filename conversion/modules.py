@@ -87,8 +87,11 @@ def module_files(modules: Modules | None, files: Sequence[str]) -> set[str]:
     return {name for name in files if name in names or name.startswith(folders)}
 
 
-def write_modules(modules: Modules, target: Path, max_pos: int) -> None:
-    """Put the modules around the encoder that lies in `target`; pooled, its first token sees all and is seen by all."""
+def write_modules(modules: Modules, target: Path, max_pos: int, first_token_global: bool) -> None:
+    """Put the modules around the encoder that lies in `target`.
+
+    With `first_token_global` the first token of an encoder that is pooled sees all and is seen by all.
+    """
     entries = [{**modules.entries[0], "path": ""}, *modules.others]
     _write_json(target / LIST, entries)
     if (modules.root / SETTINGS).is_file():
@@ -99,7 +102,7 @@ def write_modules(modules: Modules, target: Path, max_pos: int) -> None:
             settings = read_json(modules.encoder / name, "--model_name_or_path", dict)
     settings["max_seq_length"] = max_pos
     plain = settings.get("transformer_task", "feature-extraction") == "feature-extraction"
-    if plain and any(entry["type"].endswith(".Pooling") for entry in modules.others):
+    if first_token_global and plain and any(entry["type"].endswith(".Pooling") for entry in modules.others):
         settings |= FIRST_TOKEN_GLOBAL
     _write_json(target / ENCODER_SETTINGS, settings)
     for entry in modules.others:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import save_file
 from sentence_transformers import CrossEncoder, SentenceTransformer, models
 
 from conversion.convert import convert
@@ -105,6 +106,25 @@ def test_the_first_token_of_a_long_text_sees_all_of_it(tmp_path, pooling):
         states = model(**inputs, global_attention_mask=mask).last_hidden_state[0].numpy()
     expected = states[0] if pooling == "cls" else states.mean(0)
     assert np.abs(SentenceTransformer(str(long), device="cpu").encode(text) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("first_token_global", [True, False])
+def test_an_embedder_made_longer_goes_on_as_it_reads(tmp_path, first_token_global):
+    long = convert(str(make_embedder(tmp_path / "source", dense=False)), tmp_path / "long", **SMALL)
+    weights = load_tensors(long)
+    torch.manual_seed(1)
+    trained = {
+        name: value + torch.randn_like(value) / 9 if "_global" in name else value for name, value in weights.items()
+    }
+    save_file(trained, long / "model.safetensors", {"format": "pt"})
+    settings = long / "sentence_bert_config.json"
+    if not first_token_global:
+        settings.write_text('{"max_seq_length": 256}')
+    longer = convert(str(long), tmp_path / "longer", max_pos=512, attention_window=128)
+    text = [" ".join(TEXTS)]
+    before, after = (SentenceTransformer(str(folder), device="cpu").encode(text) for folder in (long, longer))
+    assert np.abs(before - after).max() < 1e-5
+    assert ("transformer_task" in (longer / settings.name).read_text()) == first_token_global
 
 
 def test_a_changed_module_fails_the_proof(tmp_path):

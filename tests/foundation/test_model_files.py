@@ -17,7 +17,8 @@ STRAY = ("service-account.json", "notes.txt", "photo.png", ".env", "data.json", 
             {"README.md", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "vocab.txt", "bpe.codes",
              "sentencepiece.bpe.model", "pretrain_losses.png", "no_answer.json", "adapter_config.json"},
         ),
-        (CONVERSION, {"README.md", "model.safetensors", "conversion_report.json", "1_Pooling/config.json"}),
+        (CONVERSION, {"README.md", "model.safetensors", "conversion_report.json", "1_Pooling/config.json",
+                      "2_Dense/dense_config.json"}),
     ],
 )  # fmt: skip
 def test_a_push_takes_what_our_commands_write_and_nothing_else(tmp_path, names, taken):
