@@ -59,10 +59,11 @@ class Pair:
     gold: tuple[int, int] | None
 
 
-def pairs(articles: dict[str, Any], count: int) -> Iterator[Pair]:
+def pairs(articles: dict[str, Any], count: int, paragraphs: int = 5) -> Iterator[Pair]:
     """`count` questions of each language, evenly spread, each with its six documents.
 
     Args:
+        paragraphs: of a document at most, those next to the question's.
         articles: by language, [title, [paragraph]] with paragraphs as in SQuAD's files, the same in every language.
     """
     names = list(articles)
@@ -83,12 +84,14 @@ def pairs(articles: dict[str, Any], count: int) -> Iterator[Pair]:
                 if languages == "other_language" and other == name:
                     continue
                 there = articles[spoken]
-                own = [paragraph["context"] for paragraph in there[a]["paragraphs"]]
+                first = max(0, min(p - paragraphs // 2, len(there[a]["paragraphs"]) - paragraphs))
+                own = [paragraph["context"] for paragraph in there[a]["paragraphs"][first:][:paragraphs]]
                 elsewhere = there[(a + len(there) // 2) % len(there)]
-                far = [paragraph["context"] for paragraph in elsewhere["paragraphs"]]
+                far = [paragraph["context"] for paragraph in elsewhere["paragraphs"][:paragraphs]]
+                near = [x["context"] for i, x in enumerate(there[a]["paragraphs"]) if i != p][:paragraphs]
                 gold = there[a]["paragraphs"][p]["qas"][q]["answers"][0]
-                start = sum(len(text) + 2 for text in own[:p]) + gold["answer_start"]
-                for case, texts in zip(CASES, (own, own[:p] + own[p + 1 :], far), strict=True):
+                start = sum(len(text) + 2 for text in own[: p - first]) + gold["answer_start"]
+                for case, texts in zip(CASES, (own, near, far), strict=True):
                     span = (start, start + len(gold["text"])) if texts is own else None
                     yield Pair(case, languages, name, a % 2, question["question"], "\n\n".join(texts), span)
 
@@ -173,7 +176,8 @@ def read_all(arguments: argparse.Namespace) -> tuple[str, list[Judged]]:
 
     reader = load_reader(arguments.model_name_or_path)
     articles = {name: _articles(Path(arguments.data_dir), name) for name in arguments.language.split(",")}
-    asked = {str(number): pair for number, pair in enumerate(pairs(articles, arguments.questions))}
+    found_pairs = pairs(articles, arguments.questions, arguments.paragraphs)
+    asked = {str(number): pair for number, pair in enumerate(found_pairs)}
     rows = [{"id": key, "question": pair.question, "context": pair.context} for key, pair in asked.items()]
     found = predict(reader.model, reader.windower, rows, batch_size=arguments.batch_size)
     judged = []
@@ -261,6 +265,7 @@ def main() -> None:
     parser.add_argument("--data_dir", required=True, help="folder of XQuAD's official files")
     parser.add_argument("--language", default="en,de,es,ru,zh,ar", help="languages, with commas")
     parser.add_argument("--questions", type=int, default=24, help="questions a language, each with six documents")
+    parser.add_argument("--paragraphs", type=int, default=5, help="paragraphs of a document")
     parser.add_argument("--batch_size", type=int, default=1, help="windows a batch")
     parser.add_argument("--output_dir", type=Path, default=Path("docs"), help="for no_answer.json and reliability.png")
     parser.add_argument(

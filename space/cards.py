@@ -1,13 +1,16 @@
-"""The cards beside the document: the answer with all that belongs to it, and what stands there before and meanwhile.
+"""The card beside the document: one answer with all that belongs to it, or the answers to many questions.
 
 Everything of a visitor's passes `html.escape`, once, and stands in an element with `dir="auto"`.
 """
 
+import json
+from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 from space.marks import Mark, page_of
-from space.pictures import map_svg, windows_svg
-from space.reader import ABSENT, UNCERTAIN, Progress, Reader, Reading
+from space.pictures import map_svg
+from space.reader import ABSENT, UNCERTAIN, Reader, Reading
 from space.sentences import sentence
 from space.words import Words
 
@@ -27,6 +30,15 @@ def marks_of(reading: Reading) -> list[Mark]:
     return places + defined
 
 
+def marks_of_all(readings: Sequence[Reading]) -> list[Mark]:
+    """The best place of each of several questions, numbered by question."""
+    return [
+        Mark(reading.answers[0].start, reading.answers[0].end, f"answer-{number}", str(number), "best")
+        for number, reading in enumerate(readings, start=1)
+        if reading.answers and reading.verdict != ABSENT
+    ]
+
+
 def answer_html(reading: Reading, reader: Reader, document: str, asked: str, name: str, words: Words) -> str:
     """The answer, its sentence and page, its definitions, the map of the document, its rivals and the cost.
 
@@ -35,14 +47,68 @@ def answer_html(reading: Reading, reader: Reader, document: str, asked: str, nam
     """
     marks = [mark for mark in marks_of(reading) if mark.kind != "definition"]
     return f"""
-<div class="card {"absent" if reading.verdict == ABSENT else "found"}">
+<div class="card {"absent" if reading.verdict == ABSENT else "found"}"{_kept([reading], document, [asked], name)}>
   <p class="asked">{escape(words("asked", name=name))}: <q dir="auto">{escape(asked)}</q></p>
   {_verdict(reading, document, words)}
   {_definitions(reading, document, words)}
   {map_svg(marks, reading.windows, len(document), words)}
   {_candidates(reading, document, words)}
-  <p class="cost">{escape(cost(reading, reader, words))}</p>
+  <p class="cost">{escape(cost(reading, reader, words))}{_copy(words)}</p>
 </div>"""
+
+
+def answers_html(readings: Sequence[Reading], document: str, asked: Sequence[str], name: str, words: Words) -> str:
+    """Several questions with an answer each, as a table."""
+    rows = "".join(
+        f"""
+      <tr><td class="rank">{number}</td><td><span dir="auto">{escape(question)}</span></td>
+      <td>{_short(reading, document, number, words)}</td></tr>"""
+        for number, (question, reading) in enumerate(zip(asked, readings, strict=True), start=1)
+    )
+    return f"""
+<div class="card found"{_kept(readings, document, asked, name)}>
+  <p class="asked">{escape(words("asked_many", count=len(asked), name=name))}</p>
+  <table class="candidates answers">
+    <thead><tr><th scope="col">{escape(words("number"))}</th><th scope="col">{escape(words("question"))}</th>
+    <th scope="col">{escape(words("answer"))}</th></tr></thead>
+    <tbody>{rows}
+    </tbody>
+  </table>
+  <p class="cost">{_copy(words)}</p>
+</div>"""
+
+
+def _short(reading: Reading, document: str, number: int, words: Words) -> str:
+    """The answer to one of several questions, with its sentence."""
+    if reading.verdict == ABSENT or not reading.answers:
+        return f'<span class="verdict">{escape(words("not_here"))}</span> {_probability(reading.null_probability)}'
+    best = reading.answers[0]
+    said = f'<span class="verdict">{escape(words("uncertain"))}</span> ' if reading.verdict == UNCERTAIN else ""
+    return (
+        f'{said}<a href="#answer-{number}" dir="auto">{_line(best.text)}</a> {_probability(best.probability)}'
+        f'<div class="context" dir="auto">{_around(document, best.start, best.end, words)}</div>'
+    )
+
+
+def _kept(readings: Sequence[Reading], document: str, asked: Sequence[str], name: str) -> str:
+    """What the page's script keeps in the tab's history, as an attribute."""
+    rows: list[dict[str, Any]] = []
+    for question, reading in zip(asked, readings, strict=True):
+        row: dict[str, Any] = {"document": name, "question": question, "verdict": reading.verdict}
+        row |= {"answer": "", "probability": round(reading.null_probability, 4), "sentence": "", "page": None}
+        row |= {"start": None, "end": None}
+        if reading.answers and reading.verdict != ABSENT:
+            best = reading.answers[0]
+            first, last = sentence(document, best.start, best.end)
+            row |= {"answer": " ".join(best.text.split()), "probability": round(best.probability, 4)}
+            row |= {"sentence": " ".join(document[first:last].split()), "page": page_of(document, best.start)}
+            row |= {"start": best.start, "end": best.end}
+        rows.append(row)
+    return f' data-result="{escape(json.dumps(rows, ensure_ascii=False))}"'
+
+
+def _copy(words: Words) -> str:
+    return f' <button type="button" class="copy" data-done="{escape(words("copied"))}">{escape(words("copy"))}</button>'
 
 
 def _verdict(reading: Reading, document: str, words: Words) -> str:
@@ -107,7 +173,10 @@ def _candidates(reading: Reading, document: str, words: Words) -> str:
       <td>{_probability(answer.probability)}</td></tr>"""
         for rank, answer in enumerate(reading.answers, start=1)
     )
+    # Where the page is not sure, the right place may well be among the others.
+    others = "" if reading.answered else " open"
     return f"""
+  <details class="others"{others}><summary>{escape(words("others", count=len(reading.answers)))}</summary>
   <table class="candidates">
     <caption>{escape(words("candidates"))}</caption>
     <thead><tr><th scope="col">{escape(words("number"))}</th><th scope="col">{escape(words("text"))}</th>
@@ -116,11 +185,12 @@ def _candidates(reading: Reading, document: str, words: Words) -> str:
       <tr class="null"><td class="rank">–</td><td>{escape(words("not_here"))}</td>
       <td>{_probability(reading.null_probability)}</td></tr>
     </tbody>
-  </table>"""
+  </table></details>"""
 
 
 def _probability(value: float) -> str:
-    return f'<span class="probability">{f"{value:.0%}" if value >= 0.01 else "&lt; 1%"}</span>'
+    said = "&lt; 1%" if value < 0.01 else "&gt; 99%" if value > 0.99 else f"{value:.0%}"
+    return f'<span class="probability">{said}</span>'
 
 
 def cost(reading: Reading, reader: Reader, words: Words) -> str:
@@ -133,44 +203,3 @@ def cost(reading: Reading, reader: Reader, words: Words) -> str:
         length=words.number(reader.max_length),
         seconds=f"{reading.seconds:.1f}",
     )
-
-
-def empty_html(words: Words) -> str:
-    """What stands in the answer's place before the first question."""
-    return _card("quiet", words("answer"), f"<p>{escape(words('answer_hint'))}</p>{windows_svg(words)}"
-                 f'<p class="hint">{escape(words("whole"))}</p>')  # fmt: skip
-
-
-def progress_html(progress: Progress, words: Words) -> str:
-    """The bar that grows while windows are read."""
-    label = words("reading_one") if progress.total == 1 else words("reading", total=words.number(progress.total))
-    bar = (
-        f'<progress aria-label="{escape(words("progress"))}" max="{progress.total}" value="{progress.done}"></progress>'
-    )
-    return _card("quiet", label, bar)
-
-
-def waiting_html(words: Words) -> str:
-    return _card("quiet", words("waiting"), "")
-
-
-def stopped_html(words: Words) -> str:
-    return _card("quiet", words("stopped"), f"<p>{escape(words('stopped_hint'))}</p>")
-
-
-def failed_html(words: Words) -> str:
-    return _card("problem", words("failed"), f"<p>{escape(words('failed_hint'))}</p>", ' role="alert"')
-
-
-def problem_html(sentence: str, words: Words) -> str:
-    """A mistake that the visitor can mend, in one sentence."""
-    said = f'<p dir="auto">{escape(sentence[:1].upper() + sentence[1:])}.</p>'
-    return _card("problem", words("failed"), said, ' role="alert"')
-
-
-def _card(kind: str, label: str, body: str, role: str = "") -> str:
-    return f"""
-<div class="card {kind}"{role}>
-  <p class="label">{escape(label)}</p>
-  {body}
-</div>"""

@@ -12,13 +12,20 @@ SAMPLE = Path(__file__).parents[1] / "hub_datasets" / "sample"
 class Example:
     """One document and questions to try on it, the last ones in other languages or without an answer.
 
-    `path` is a text file, or a SQuAD-format file whose articles are read one after the other.
+    `path` is a text file, or a SQuAD-format file whose articles are read one after the other; `key` stands in links,
+    as in `?example=gota-kanal`; `language` is its language's own name for itself.
     """
 
     name: str
+    key: str
     title: str
+    language: str
     path: Path
     questions: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{self.title} · {self.language}"
 
     @property
     def text(self) -> str:
@@ -39,5 +46,7 @@ def examples() -> dict[str, Example]:
     found = {}
     for entry in entries:
         path = FOLDER / entry["file"] if "file" in entry else SAMPLE / f"sample.{entry['sample']}.json"
-        found[entry["name"]] = Example(entry["name"], entry["title"], path, tuple(entry["questions"]))
+        found[entry["name"]] = Example(
+            entry["name"], entry["key"], entry["title"], entry["language"], path, tuple(entry["questions"])
+        )
     return found

@@ -8,9 +8,11 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from space.documents import MAX_FILE_BYTES
+from space.pages import ROUTES
 
-# Questions that may wait; gradio tells the next visitor that the application is busy.
-QUEUE_LENGTH = 40
+# Readings that take turns, and questions that may wait behind them; the next visitor is told that the page is busy.
+READINGS = 40
+QUEUE_LENGTH = 20
 # A file at its limit, or a document of 1,000,000 characters in JSON's longest escapes, and room for the wrapping.
 MAX_BODY_BYTES = MAX_FILE_BYTES + 2**20
 TOO_LARGE = f"That is more than {MAX_FILE_BYTES // 2**20} MB: send a smaller file, or paste its text."
@@ -43,4 +45,4 @@ class BodyLimit:
         await self.app(scope, count, send)
 
 
-APP_KWARGS: dict[str, Any] = {"middleware": [Middleware(BodyLimit)]}
+APP_KWARGS: dict[str, Any] = {"middleware": [Middleware(BodyLimit)], "routes": ROUTES}

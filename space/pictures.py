@@ -36,7 +36,7 @@ def map_svg(marks: Sequence[Mark], windows: Sequence[tuple[int, int]], length: i
   {escape(words("legend_other"))} <span class="window"></span> {escape(words("legend_window"))}</p>"""
 
 
-def attention_svg(words: Words, size: int = 28, question: int = 4, reach: int = 4) -> str:
+def attention_svg(size: int = 28, question: int = 4, reach: int = 4) -> str:
     """Who sees whom in one window: row i is a token, column j what it looks at; the question sees all and is seen."""
     cells = []
     for row in range(size):
@@ -48,14 +48,13 @@ def attention_svg(words: Words, size: int = 28, question: int = 4, reach: int = 
             else:
                 continue
             cells.append(f'<rect class="{kind}" x="{column * 10 + 1}" y="{row * 10 + 1}" width="8" height="8" rx="2"/>')
-    label = escape(words("picture_attention"))
     return f"""
-<svg class="attention" viewBox="0 0 {size * 10} {size * 10}" role="img" aria-label="{label}">
+<svg class="attention" viewBox="0 0 {size * 10} {size * 10}" aria-hidden="true">
   <rect class="ground" width="100%" height="100%" rx="6"/>{"".join(cells)}
 </svg>"""
 
 
-def windows_svg(words: Words) -> str:
+def windows_svg() -> str:
     """How a long document becomes windows: each starts with the question, and neighbours share some text."""
     rows = []
     for i in range(3):
@@ -66,6 +65,6 @@ def windows_svg(words: Words) -> str:
             f'<path class="thread" d="M{x + 38} 24V{y}M{x + 228} 24V{y}"/>'
         )
     return f"""
-<svg class="windows" viewBox="0 0 600 126" role="img" aria-label="{escape(words("picture_windows"))}">
+<svg class="windows" viewBox="0 0 600 126" aria-hidden="true">
   <rect class="ground" x="48" y="10" width="520" height="14" rx="4"/>{"".join(rows)}
 </svg>"""

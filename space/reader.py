@@ -106,6 +106,8 @@ class Reader:
         same, other: how its scores become percentages where the question is in the document's language, and where it
             is in another (benchmarks/no_answer.py measures them).
         scores: XQuAD exact_match and f1 in % by language, where they were measured.
+        shipped: whether it is the project's own adapter.
+        hub_id: of its model, where that is on the Hub.
     """
 
     model: Any
@@ -114,6 +116,8 @@ class Reader:
     same: Calibration = UNMEASURED
     other: Calibration = UNMEASURED
     scores: dict[str, dict[str, float]] | None = None
+    shipped: bool = False
+    hub_id: str = ""
 
     @property
     def max_length(self) -> int:
@@ -231,8 +235,10 @@ def load_reader(model_name_or_path: str | None = None) -> Reader:
     max_length = check_max_length(model, None)
     doc_stride = min(DOC_STRIDE, max_length // 4)
     windower = Windower(tokenizer, max_length, doc_stride, MAX_QUESTION_TOKENS)
-    label = EMBEDDED_LABEL if name == str(ADAPTER) else Path(name).name if Path(name).exists() else name
-    return Reader(model, windower, label, same, other, _scores(name))
+    shipped, here = name == str(ADAPTER), Path(name).exists()
+    label = EMBEDDED_LABEL if shipped else Path(name).name if here else name
+    hub_id = "" if here or "/" not in name else name
+    return Reader(model, windower, label, same, other, _scores(name), shipped, hub_id)
 
 
 def _scores(name: str) -> dict[str, dict[str, float]] | None:

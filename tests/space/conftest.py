@@ -62,13 +62,13 @@ def adapter_reader() -> Reader:
 @pytest.fixture(scope="session")
 def page_server(echo: Reader, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """The page on a free port of loopback: .url, .temporary (where gradio puts uploads)."""
-    from space.app import build_page, launch_options
+    from space.page import build_page, launch_options
 
     temporary = tmp_path_factory.mktemp("gradio")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(temporary))
         page = build_page(echo)
-        _, url, _ = page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, **launch_options())
+        _, url, _ = page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, **launch_options(echo))
         try:
             yield SimpleNamespace(url=url, temporary=temporary, page=page)
         finally:

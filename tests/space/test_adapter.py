@@ -116,14 +116,16 @@ def test_documents_longer_than_a_window_are_answered_right(adapter_reader, share
 
 @pytest.mark.slow
 def test_in_the_browser_a_german_question_marks_swedish_words(adapter_reader, browser):
-    from space.app import build_page, launch_options
+    from space.page import build_page, launch_options
 
     page = build_page(adapter_reader)
-    _, url, _ = page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, **launch_options())
+    _, url, _ = page.launch(
+        server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, **launch_options(adapter_reader)
+    )
     try:
         tab = browser.new_page()
         tab.goto(url)
-        tab.get_by_label("Svenska", exact=True).check(force=True)
+        tab.get_by_label("Göta kanal · svenska").check(force=True)
         tab.wait_for_selector("#questions:visible")
         tab.get_by_label("Question", exact=True).fill("Wie lang ist der Kanal?")
         tab.click("#ask")

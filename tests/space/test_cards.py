@@ -1,6 +1,7 @@
 """HTML of a reading: nothing of a visitor's text is markup, and the marks stand on the places' own characters."""
 
 import html
+import json
 import re
 from html.parser import HTMLParser
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from space import cards, marks, pictures
+from space import cards, marks, pictures, status
 from space.definitions import Definition
 from space.marks import Mark, document_html
 from space.reader import ABSENT, ANSWERED, UNCERTAIN, Progress, Reading
@@ -116,7 +117,7 @@ def test_markup_of_a_visitor_is_shown_as_text(place, echo):
         "question": lambda: card(found, echo, HOSTILE, asked=HOSTILE),
         "name": lambda: card(found, echo, HOSTILE, name=HOSTILE),
         "definition": lambda: card(reading(found.answers[0], definitions=(Definition(HOSTILE, 0, 50),)), echo, HOSTILE),
-        "problem": lambda: cards.problem_html(HOSTILE, words()),
+        "problem": lambda: status.problem_html(HOSTILE, words()),
     }[place]()
     assert HOSTILE in parsed(markup).text
     assert not parsed(markup).tags & {"script", "img", "b"}
@@ -174,10 +175,33 @@ def test_the_map_places_windows_and_answers_in_percent():
 
 def test_the_attention_picture_has_the_pattern_of_the_model():
     size, question, reach = 10, 2, 1
-    drawn = pictures.attention_svg(words(), size, question, reach)
+    drawn = pictures.attention_svg(size, question, reach)
     assert drawn.count('class="global"') == size * size - (size - question) ** 2
     assert drawn.count('class="local"') == 3 * (size - question) - 2
 
 
-def test_progress_is_a_progress_bar():
-    assert 'max="7" value="3"' in cards.progress_html(Progress(3, 7), words())
+@pytest.mark.parametrize(
+    ("done", "seconds", "said"),
+    [(3, 61.0, "Reading window 4 of 7 · about 1 min left"), (0, 18.2, "Reading window 1 of 7 · about 20 s left"),
+     (7, 0.4, "Reading window 7 of 7<"), (1, 6.6, "about 7 s left"), (2, None, "Reading window 3 of 7<")],
+)  # fmt: skip
+def test_progress_is_a_bar_with_what_is_left(done, seconds, said):
+    shown = status.progress_html(Progress(done, 7), seconds, words())
+    assert f'max="7" value="{done}"' in shown and said in shown
+
+
+def test_many_answers_stand_in_one_table_and_in_the_tabs_history(echo):
+    text = "Built in 1899 by Ada."
+    readings = [
+        reading(answer(text, 9, 13, 0.8)),
+        reading(answer(text, 0, 5, 0.001), verdict=ABSENT),
+        reading(answer(text, 17, 20, 0.02), verdict=UNCERTAIN),
+    ]
+    shown = cards.answers_html(readings, text, ["When?", "Why?", "Vem?"], "report.pdf", words())
+    kept = json.loads(html.unescape(re.search(r'data-result="([^"]*)"', shown)[1]))
+    assert [(row["question"], row["verdict"], row["answer"], row["start"]) for row in kept] == [
+        ("When?", "answered", "1899", 9), ("Why?", "absent", "", None), ("Vem?", "uncertain", "Ada", 17),
+    ]  # fmt: skip
+    assert [mark.name for mark in cards.marks_of_all(readings)] == ["answer-1", "answer-3"]
+    assert 'href="#answer-3"' in shown and 'href="#answer-2"' not in shown
+    assert "3 questions about report.pdf" in parsed(shown).text

@@ -1,6 +1,8 @@
 """The page in a real browser: what a visitor sees, on a wide and a narrow screen, by mouse and by keyboard."""
 
 import contextlib
+import csv
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,25 +12,25 @@ import pytest
 
 from space.documents import MAX_FILE_BYTES
 from space.gallery import examples
-from space.reader import Progress, Reader, Reading
+from space.reader import ANSWERED, Progress, Reader, Reading
 from training.qa.answers import Answer
 
 from .makers import encrypted_pdf, pdf
 from .test_cards import HOSTILE
 
-SCREENS = {"desktop": (1280, 900), "phone": (390, 844)}
+SCREENS = {"desktop": (1280, 900), "laptop": (1366, 657), "phone": (390, 844)}
 
 
 class Visit:
     """One tab, with what went wrong in it."""
 
-    def __init__(self, page: Any, url: str):
+    def __init__(self, page: Any, url: str, query: str = ""):
         self.page, self.problems = page, list[str]()
         page.on("console", lambda m: self.problems.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("dialog", lambda dialog: (self.problems.append(f"dialog {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda r: None if r.url.startswith((url, "data:", "blob:")) else self.problems.append(r.url))
-        page.goto(url)
+        page.goto(url + query)
         page.wait_for_selector("#ask")
 
     def ask(self, question: str, document: str | None = None) -> None:
@@ -53,12 +55,14 @@ class Visit:
 def visit(browser, page_server) -> Iterator[Any]:
     contexts = []
 
-    def start(screen: str = "desktop", scheme: str = "light") -> Visit:
+    def start(screen: str = "desktop", scheme: str = "light", locale: str = "en-US", query: str = "") -> Visit:
         width, height = SCREENS[screen]
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, locale=locale, accept_downloads=True
+        )
         context.set_default_timeout(60_000)
         contexts.append(context)
-        return Visit(context.new_page(), page_server.url)
+        return Visit(context.new_page(), page_server.url, query)
 
     yield start
     for context in contexts:
@@ -94,7 +98,7 @@ def test_a_file_of_a_million_characters_is_shown_with_the_answer_in_its_place(vi
 
     def steps(self, document, question, *, n_best=5):
         yield Progress(0, 1)
-        return Reading((found,), True, 0.1, 250_000, ((0, len(document)),), 1.0, 0.1, False)
+        return Reading((found,), ANSWERED, 0.1, "en", (), 250_000, ((0, len(document.text)),), 1.0, 0.1, False)
 
     monkeypatch.setattr(Reader, "steps", steps)
     tab = visit()
@@ -112,6 +116,7 @@ def test_a_file_of_a_million_characters_is_shown_with_the_answer_in_its_place(vi
 def test_the_next_best_answers_lead_to_their_places(visit):
     tab = visit()
     tab.ask("needle", "A needle. " + "hay " * 600 + "\n\nAnother needle. " + "straw " * 600 + "\n\nThe last needle.")
+    tab.page.click(".others summary")
     rows = tab.page.locator(".candidates tbody tr")
     assert rows.count() == 4  # three places and "not answered here"
     tab.page.click('a[href="#answer-3"]')
@@ -165,10 +170,38 @@ def test_too_large_a_file_is_refused_before_it_travels(visit, tmp_path):
     tab = visit()
     with (tmp_path / "big.txt").open("wb") as stream:
         stream.truncate(MAX_FILE_BYTES + 1)
+    requests = []
+    tab.page.on("request", lambda request: requests.append(request.url))
     tab.page.set_input_files("input[type=file]", tmp_path / "big.txt")
-    toast = tab.page.locator(".toast-body")
-    toast.wait_for()
-    assert "size" in toast.inner_text().lower()
+    tab.page.wait_for_selector("#notice .problem")
+    assert tab.text("#notice .problem") == "That file is larger than 20 MB: send a smaller one, or paste its text."
+    assert not [url for url in requests if "upload" in url]
+    assert tab.page.locator(".toast-body").count() == 0
+
+
+def test_a_kind_that_is_not_read_gets_the_pages_own_sentence(visit, tmp_path):
+    tab = visit()
+    (tmp_path / "old.doc").write_bytes(b"\xd0\xcf\x11\xe0")
+    tab.page.set_input_files("input[type=file]", tmp_path / "old.doc")
+    tab.page.wait_for_selector("#notice .problem")
+    assert "save it as .docx" in tab.text("#notice .problem")
+    assert tab.page.locator(".toast-body").count() == 0
+    assert tab.problems == []
+
+
+def test_a_file_can_be_dropped_anywhere(visit):
+    tab = visit()
+    data = tab.page.evaluate_handle(
+        "() => { const d = new DataTransfer();"
+        " d.items.add(new File(['Dropped in Visby.'], 'note.txt', { type: 'text/plain' })); return d; }"
+    )
+    tab.page.dispatch_event("body", "dragenter", {"dataTransfer": data})
+    assert tab.page.evaluate("getComputedStyle(document.body, '::after').content") == '"Drop the file to open it"'
+    tab.page.dispatch_event("#answer", "drop", {"dataTransfer": data})
+    tab.page.wait_for_function("() => document.querySelector('#document textarea').value === 'Dropped in Visby.'")
+    assert tab.page.evaluate("document.body.classList.contains('dropping')") is False
+    assert "note.txt" in tab.text("#notice")
+    assert tab.problems == []
 
 
 @pytest.mark.parametrize(
@@ -211,7 +244,7 @@ def test_examples_and_their_questions_fill_the_fields(visit):
     tab = visit()
     for name in ("Svenska", "中文"):
         example = examples()[name]
-        tab.page.get_by_label(name, exact=True).check(force=True)
+        tab.page.get_by_label(example.label).check(force=True)
         tab.page.get_by_label(example.questions[1]).check(force=True)
         tab.page.wait_for_function(
             "q => document.querySelector('#question textarea').value === q", arg=example.questions[1]
@@ -233,13 +266,18 @@ def test_the_keyboard_alone_is_enough(visit):
 
     tab_to("e.type === 'radio'")
     keyboard.press("ArrowDown")
-    tab.page.wait_for_function("() => document.querySelector('#document textarea').value.startsWith('Göta kanal')")
+    tab.page.wait_for_function("() => document.querySelector('#document textarea').value.startsWith('HARBOUR')")
+    tab_to("e.closest('#document')")
+    keyboard.press("Control+A")
+    keyboard.insert_text(examples()["Svenska"].text)
     tab_to("e.closest('#question')")
     keyboard.press("Control+A")
     keyboard.type("Thomas Telford")
     keyboard.press("Enter")
     tab.page.wait_for_selector(".card.found")
     assert tab.marked() == "Thomas Telford"
+    tab_to("e.matches('.others summary')")
+    keyboard.press("Enter")
     tab_to("e.matches('.candidates a')")
     keyboard.press("Enter")
     assert tab.page.url.endswith("#answer-1")
@@ -325,7 +363,7 @@ def test_a_full_queue_is_said_in_the_browser(visit, page_server):
 def test_no_serious_accessibility_fault(visit, screen, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     tab = visit(screen, scheme)
-    tab.page.get_by_label("Svenska", exact=True).check(force=True)
+    tab.page.get_by_label("Göta kanal · svenska").check(force=True)
     tab.page.wait_for_selector("#questions:visible")
     tab.ask("Thomas Telford")
     tab.page.click("#how button")
@@ -345,15 +383,171 @@ def test_no_serious_accessibility_fault(visit, screen, scheme):
     assert tab.problems == []
 
 
+# What belongs to the visitor alone
+
+
+def value(tab: Visit, field: str) -> str:
+    return tab.page.locator(f"#{field} textarea").input_value()
+
+
+def chosen(tab: Visit, name: str) -> None:
+    example = examples()[name]
+    tab.page.get_by_label(example.label).check(force=True)
+    tab.page.wait_for_function("t => document.querySelector('#document textarea').value === t", arg=example.text)
+
+
+def test_an_edit_clears_the_answer_and_the_examples_questions(visit):
+    tab = visit()
+    chosen(tab, "Svenska")
+    tab.ask("Thomas Telford")
+    assert "Göta kanal" in tab.text(".asked")
+    field = tab.page.get_by_label("Document", exact=True)
+    field.press("End")
+    field.type("x")
+    tab.page.wait_for_selector(".card.empty")
+    assert tab.page.locator("#document-text").count() == 0
+    assert not tab.page.locator("#questions").is_visible()
+    assert tab.page.locator("#examples input:checked").count() == 0
+    assert tab.text("#notice") == "Göta kanal (edited)"
+    tab.ask("Thomas Telford")
+    assert "Göta kanal (edited): “Thomas Telford”" in tab.text(".asked")
+    chosen(tab, "Svenska")  # the chosen example again restores it
+    tab.page.wait_for_selector(".card.empty")
+    assert tab.problems == []
+
+
+def test_an_example_takes_no_text_away_without_a_way_back(visit):
+    tab = visit()
+    tab.page.get_by_label("Document", exact=True).fill("My own text, typed by hand.")
+    assert not tab.page.locator("#back").is_visible()
+    chosen(tab, "Svenska")
+    chosen(tab, "中文")  # the second example does not take the place of what was put aside
+    tab.page.click("#back")
+    tab.page.wait_for_function("() => document.querySelector('#document textarea').value.startsWith('My own')")
+    assert value(tab, "document") == "My own text, typed by hand."
+    assert not tab.page.locator("#questions").is_visible() and not tab.page.locator("#back").is_visible()
+    tab.ask("typed by hand")
+    assert "You asked about your text" in tab.text(".asked")
+    assert tab.problems == []
+
+
+def test_several_questions_have_a_table_and_the_tab_a_history(visit, tmp_path):
+    tab = visit()
+    tab.ask("horses\n\nWhere do the zebras sleep at night?\ndonkeys", "A text about horses and donkeys, in English.")
+    rows = tab.page.locator(".answers tbody tr")
+    assert rows.count() == 3
+    assert [rows.nth(i).locator("a").count() for i in range(3)] == [1, 0, 1]
+    assert tab.marked(1) == "horses" and tab.marked(3) == "donkeys"
+    tab.ask("=1+1", "Then =1+1 is written here.")
+    items = tab.page.locator("#history-list li")
+    assert items.count() == 4
+    assert "=1+1" in items.nth(0).inner_text() and "donkeys" in items.nth(1).inner_text()
+    with tab.page.expect_download() as saving:
+        tab.page.click("[data-save=json]")
+    kept = json.loads(Path(saving.value.path()).read_text())
+    assert [row["question"] for row in kept] == ["horses", "Where do the zebras sleep at night?", "donkeys", "=1+1"]
+    assert [row["verdict"] for row in kept][:3] == ["answered", "absent", "answered"]
+    assert kept[0]["sentence"] == "A text about horses and donkeys, in English." and kept[0]["start"] == 13
+    with tab.page.expect_download() as saving:
+        tab.page.click("[data-save=csv]")
+    table = list(csv.reader(Path(saving.value.path()).read_text("utf-8-sig").splitlines()))
+    assert table[0][:3] == ["asked", "document", "question"] and len(table) == 5
+    assert table[4][2] == "'=1+1"  # a spreadsheet must not take a visitor's words for a formula
+    assert tab.problems == []
+
+
+def test_an_answer_can_be_copied_with_its_sentence_and_place(visit):
+    tab = visit()
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.ask("Visby", "It closed.\n\n\fThen it opened in Visby.")
+    tab.page.click(".copy")
+    tab.page.wait_for_function("() => document.querySelector('.copy').textContent === 'Copied'")
+    copied = tab.page.evaluate("navigator.clipboard.readText()")
+    assert copied == "Visby\nVisby\nThen it opened in Visby.\nyour text, p. 2, 31–36"
+    assert tab.problems == []
+
+
+# What is seen
+
+
+@pytest.mark.parametrize("screen", ["laptop", "desktop", "phone"])
+def test_ask_is_above_the_fold_and_the_answer_in_view(visit, screen):
+    tab = visit(screen)
+    chosen(tab, "Svenska")
+    if screen != "phone":
+        box = tab.page.locator("#ask").bounding_box()
+        assert box["y"] + box["height"] <= SCREENS[screen][1]
+    tab.ask("hytterna")  # the last word of the document
+    height = SCREENS[screen][1]
+    tab.page.wait_for_function(
+        "h => { const box = (s) => document.querySelector(s).getBoundingClientRect();"
+        " const card = box('.card.found'), mark = box('#answer-1'), text = box('#document-text');"
+        " return card.top >= -1 && card.top < h / 2 && mark.top > text.top && mark.bottom < text.bottom"
+        " && (innerWidth < 960 || text.bottom <= h); }",
+        arg=height,
+    )
+    assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.page.evaluate("document.activeElement.id") in ("ask", "question") or screen == "phone"
+    assert tab.problems == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "ask", "label"),
+    [("sv-SE", "Fråga", "Dokument"), ("de-AT", "Fragen", "Dokument"), ("fr", "Demander", "Document"),
+     ("es-PE", "Preguntar", "Documento"), ("zh-CN", "提问", "文档"), ("fi-FI", "Ask", "Document")],
+)  # fmt: skip
+def test_the_page_speaks_the_browsers_language(visit, locale, ask, label):
+    tab = visit(locale=locale)
+    assert tab.text("#ask") == ask
+    assert tab.page.evaluate("document.documentElement.lang") == (locale[:2] if locale != "fi-FI" else "en")
+    tab.page.get_by_label(label, exact=True).fill("A text about horses.")
+    tab.page.locator("#question textarea").fill("horses")
+    tab.page.click("#ask")
+    tab.page.wait_for_selector(".card.found")
+    assert tab.text(".legend").split("\n")[0].strip() != "" and ("best place" in tab.text(".legend")) == (ask == "Ask")
+    assert tab.problems == []
+
+
+def test_a_link_opens_an_example(visit):
+    tab = visit(query="?example=Gota-Kanal")
+    tab.page.wait_for_function("() => document.querySelector('#document textarea').value.startsWith('Göta kanal')")
+    assert tab.problems == []
+
+
+def test_the_head_has_description_and_icon_and_the_panels_fetch_what_is_there(visit):
+    tab = visit()
+    refused = []
+    tab.page.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
+    assert "million characters" in tab.page.locator("meta[name=description]").get_attribute("content")
+    assert tab.page.request.get(tab.page.url + "favicon.ico").headers["content-type"].startswith("image/svg")
+    tab.page.get_by_role("button", name="Use via API").click()
+    tab.page.wait_for_selector("text=/ask")
+    tab.page.wait_for_timeout(500)
+    assert refused == [] and tab.problems == []
+
+
+def test_groups_have_legends_and_questions_run_in_their_own_direction(visit):
+    tab = visit()
+    chosen(tab, "العربية")
+    tab.page.wait_for_selector("#questions:visible")
+    legends = tab.page.locator("fieldset legend").all_text_contents()
+    assert [legend.strip() for legend in legends] == ["Try an example", "Questions to try"]
+    assert (
+        tab.page.evaluate("getComputedStyle(document.querySelector('#question textarea')).unicodeBidi") == "plaintext"
+    )
+    tab.ask("الخزنة")
+    assert tab.page.locator("#document-text").get_attribute("lang") == "ar"
+    assert tab.problems == []
+
+
 def test_the_style_sheet_names_only_what_exists():
     import re
 
-    from space import cards, panel
+    from space import page as page_module
 
-    room = Path(cards.__file__).parent
+    room = Path(page_module.__file__).parent
     sheet = (room / "page.css").read_text()
-    code = "".join((room / f"{name}.py").read_text() for name in ("cards", "marks", "pictures", "panel", "app"))
+    code = "".join(file.read_text() for file in [*room.glob("*.py"), room / "page.js"])
     ours = set(re.findall(r"#([a-z][\w-]*)(?=[\s.:,{>])", re.sub(r"#[0-9a-f]{6}\b", "", sheet)))
     assert ours
-    assert panel.MASTHEAD in code.replace("\\", "")
     assert {name for name in ours if f'"{name}"' not in code} == set()
