@@ -5,14 +5,15 @@
 Each question meets three documents: its own article, the rest of that article without its paragraph (on the topic, yet
 unanswerable), and another article; once in its own language and once in another one of the list. A temperature and a
 threshold are fitted by likelihood, apart for questions in the document's language and in another: on either half of the
-articles, to be judged on the other half, and on all of them for use. Writes no_answer.json and reliability.png into
---output_dir; --write_calibration puts the two numbers of each case beside the model, where space/reader.py looks.
+articles, to be judged on the other half, beside what the model has now; and on all of them for use, where that was
+better. Writes no_answer.json and no_answer.png into --output_dir; --write_calibration puts the two numbers of each case
+beside the model, where space/reader.py looks.
 """
 
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,8 +97,8 @@ def pairs(articles: dict[str, Any], count: int, paragraphs: int = 5) -> Iterator
                     yield Pair(case, languages, name, a % 2, question["question"], "\n\n".join(texts), span)
 
 
-def fit(judged: Sequence[Judged]) -> Calibration:
-    """Threshold and temperature under which what happened is likeliest, each case by its weight in `CASES`."""
+def likelihoods(judged: Sequence[Judged]) -> Callable[[Calibration], float]:
+    """The mean logarithm of the share that a calibration gives to what happened, each case by its weight in `CASES`."""
     scores = np.array([[a.score for a in j.answers.n_best] + [-np.inf] * (20 - len(j.answers.n_best)) for j in judged])
     right = np.array([[j.right(a) for a in j.answers.n_best] + [False] * (20 - len(j.answers.n_best)) for j in judged])
     null = np.array([j.answers.null_score for j in judged])
@@ -105,32 +106,43 @@ def fit(judged: Sequence[Judged]) -> Calibration:
     sizes = {case: sum(j.case == case for j in judged) for case in CASES}
     weights = np.array([CASES[j.case] / sizes[j.case] for j in judged])
 
-    def likelihood(threshold: float, temperature: float) -> float:
-        moved = null - threshold
+    def likelihood(calibration: Calibration) -> float:
+        moved, temperature = null - calibration.threshold, calibration.temperature
         top = np.maximum(scores.max(1), moved)
         spans = np.exp((scores - top[:, None]) / temperature)
         nothing = np.exp((moved - top) / temperature)
         hit = np.where(answerable, (spans * right).sum(1), nothing) / (spans.sum(1) + nothing)
         return float(weights @ np.log(np.maximum(hit, 1e-3)))
 
-    _, threshold, temperature = max((likelihood(t, T), t, T) for T in TEMPERATURES for t in THRESHOLDS)
-    return Calibration(round(float(threshold), 3), round(float(temperature), 3))
+    return likelihood
+
+
+def fit(judged: Sequence[Judged]) -> Calibration:
+    """Threshold and temperature under which what happened is likeliest."""
+    tried = [Calibration(round(float(t), 3), round(float(T), 3)) for T in TEMPERATURES for t in THRESHOLDS]
+    return max(tried, key=likelihoods(judged))
 
 
 class Seen(NamedTuple):
-    """What the page would show: the share of the best place, whether it is right, whether "no answer" is likelier."""
+    """What the page would show: the share of the best place, whether it is right, whether "no answer" is likelier.
+
+    `well` is whether the visitor is served: the right place and no refusal, or a refusal where nothing is to be found.
+    """
 
     case: str
     share: float
     right: bool
     refused: bool
+    well: bool
 
 
 def seen(judged: Sequence[Judged], calibration: Calibration) -> list[Seen]:
     read = []
     for j in judged:
         places, null = calibration.places(j.answers)
-        read.append(Seen(j.case, places[0].probability, j.right(places[0]), null > places[0].probability))
+        right, refused = j.right(places[0]), null > places[0].probability
+        well = refused if j.gold is None else right and not refused
+        read.append(Seen(j.case, places[0].probability, right, refused, well))
     return read
 
 
@@ -146,6 +158,23 @@ def judge(read: Sequence[Seen]) -> dict[str, float]:
         "refused": percent([r.refused for r in read]),
         "refused_though_right": percent([r.right and r.refused for r in read]),
     }
+
+
+class Halves(NamedTuple):
+    """Two halves of the articles, each with the calibration that it is judged by."""
+
+    judged: Sequence[Sequence[Judged]]
+    calibrations: Sequence[Calibration]
+
+    def seen(self) -> list[Seen]:
+        return [r for half, calibration in zip(*self, strict=True) for r in seen(half, calibration)]
+
+    def figures(self) -> dict[str, float]:
+        """The mean likelihood, and how often a visitor is served well, in percent; cases by their weights."""
+        likelihood = np.mean([likelihoods(half)(calibration) for half, calibration in zip(*self, strict=True)])
+        read = self.seen()
+        well = sum(weight * np.mean([r.well for r in read if r.case == case]) for case, weight in CASES.items())
+        return {"likelihood": round(float(likelihood), 3), "served_well": round(100 * float(well), 1)}
 
 
 def reliability(read: Sequence[Seen]) -> list[dict[str, float]]:
@@ -168,8 +197,8 @@ def reliability(read: Sequence[Seen]) -> list[dict[str, float]]:
     return rows
 
 
-def read_all(arguments: argparse.Namespace) -> tuple[str, list[Judged]]:
-    """Read every pair with the model; its name, and what was found."""
+def read_all(arguments: argparse.Namespace) -> tuple[str, dict[str, Calibration], list[Judged]]:
+    """Read every pair with the model; its name, its present calibrations, and what was found."""
     from space.language import differ, language, surroundings
     from space.reader import load_reader
     from training.qa.predict import predict
@@ -185,7 +214,7 @@ def read_all(arguments: argparse.Namespace) -> tuple[str, list[Judged]]:
         best = found[key].n_best[0]
         called = differ(pair.question, language(surroundings(pair.context, best.start, best.end)))
         judged.append(Judged(pair.case, pair.languages, pair.half, found[key], pair.gold, called))
-    return reader.name, judged
+    return reader.name, dict(zip(LANGUAGES, (reader.same, reader.other), strict=True)), judged
 
 
 def _articles(folder: Path, language: str) -> list[Any]:
@@ -196,8 +225,12 @@ def _articles(folder: Path, language: str) -> list[Any]:
     return articles
 
 
-def report(name: str, judged: Sequence[Judged]) -> dict[str, Any]:
-    """What no_answer.json holds: both calibrations, and what the held-out half says of them and of none."""
+def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> dict[str, Any]:
+    """What no_answer.json holds: a calibration a case, and what the held-out halves say of it.
+
+    The fitted one is taken where on the halves that it was not fitted on it is likelier than the present one and
+    serves visitors no worse; else the present one stays.
+    """
     held_out: dict[str, Any] = {}
     calibrations: dict[str, Any] = {}
     for languages in LANGUAGES:
@@ -205,14 +238,20 @@ def report(name: str, judged: Sequence[Judged]) -> dict[str, Any]:
         if not mine:
             continue
         halves = [[j for j in mine if j.half == half] for half in (0, 1)]
-        # Each half is judged by what was fitted on the other one.
-        read = [r for one, other in (halves, halves[::-1]) for r in seen(one, fit(other))]
-        fitted = fit(mine)
-        calibrations[languages] = {"threshold": fitted.threshold, "temperature": fitted.temperature}
+        kept = Halves(halves, [now[languages]] * 2)
+        new = Halves(halves, [fit(half) for half in halves[::-1]])  # each is judged by what was fitted on the other
+        figures, present = new.figures(), kept.figures()
+        better = all(figures[name] >= present[name] for name in figures) and figures != present
+        taken = fit(mine) if better else now[languages]
+        calibrations[languages] = {"threshold": taken.threshold, "temperature": taken.temperature}
+        read = (new if better else kept).seen()
         held_out[languages] = {
+            "fitted": figures,
+            "now": present,
+            "taken": "fitted" if better else "now",
             "cases": {case: judge([r for r in read if r.case == case]) for case in CASES},
             "reliability": reliability(read),
-            "reliability_of_raw_scores": reliability(seen(mine, Calibration())),
+            "reliability_now": reliability(kept.seen()),
             "called_another_language": round(100 * sum(j.called_other for j in mine) / len(mine), 1),
         }
     return {"model": name, "dataset": "xquad", **calibrations, "held_out": held_out}
@@ -243,8 +282,8 @@ def plot(figures: dict[str, Any], path: Path) -> None:
     ):
         axes.plot([0, 100], [0, 100], color="#bbb", linewidth=1)
         for key, label, color in (
-            ("reliability_of_raw_scores", "model's scores", "#9a6b00"),
-            ("reliability", "the page's percentages", "#1f5f8b"),
+            ("reliability_now", "before", "#9a6b00"),
+            ("reliability", "calibrated", "#1f5f8b"),
         ):
             axes.plot([r["said"] for r in part[key]], [r["right"] for r in part[key]], "o-", color=color, label=label)
         axes.set(xlim=(0, 101), ylim=(0, 101), xlabel="said, %", ylabel="right, %", title=LANGUAGES[languages])
@@ -267,7 +306,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=24, help="questions a language, each with six documents")
     parser.add_argument("--paragraphs", type=int, default=5, help="paragraphs of a document")
     parser.add_argument("--batch_size", type=int, default=1, help="windows a batch")
-    parser.add_argument("--output_dir", type=Path, default=Path("docs"), help="for no_answer.json and reliability.png")
+    parser.add_argument("--output_dir", type=Path, default=Path("docs"), help="for no_answer.json and no_answer.png")
     parser.add_argument(
         "--write_calibration", action="store_true", help="also put it beside the model, where the page takes it"
     )
@@ -278,13 +317,13 @@ def main() -> None:
     model = Path(arguments.model_name_or_path or ADAPTER)
     if arguments.write_calibration and not model.is_dir():
         raise UserError(f"--write_calibration needs the model's folder, and {str(model)!r} is none: leave it out")
-    name, judged = read_all(arguments)
-    figures = report(name, judged)
+    figures = report(*read_all(arguments))
     print(table(figures))
     for languages, part in figures["held_out"].items():
         print(f"{languages}: {figures[languages]}, {part['called_another_language']}% called another language")
+        print(f"  on held-out halves: fitted {part['fitted']}, now {part['now']}; taken: {part['taken']}")
     write_atomically(arguments.output_dir / "no_answer.json", json.dumps(figures, indent=1) + "\n")
-    plot(figures, arguments.output_dir / "reliability.png")
+    plot(figures, arguments.output_dir / "no_answer.png")
     if arguments.write_calibration:
         fitted = {languages: Calibration(**figures[languages]) for languages in LANGUAGES if languages in figures}
         write_calibrations(model, figures["dataset"], fitted)

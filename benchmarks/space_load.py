@@ -1,10 +1,10 @@
 """The page under many visitors and under attack: how long they wait, and that it lives on.
 
-    python -m benchmarks.space_load                       # starts the page itself: 20 clients, 60 s, then the attacks
+    python -m benchmarks.space_load                       # starts the page: 21 clients, 60 s, then the attacks
     python -m benchmarks.space_load --clients 5 --seconds 10
 
 Everything stays on loopback. Each client asks about the short examples in turn, the next question when the last is
-answered. Writes docs/space_load.json.
+answered; meanwhile one more reads a long book again and again. Writes docs/space_load.json.
 """
 
 import contextlib
@@ -93,8 +93,12 @@ class Visitor:
         return text_of(notice)
 
 
-def load(url: str, clients: int, seconds: float) -> dict[str, Any]:
-    """Closed loop of `clients` for `seconds`: answers, errors and percentiles of the waiting time in seconds."""
+def load(url: str, clients: int, seconds: float, long_characters: int = 0) -> dict[str, Any]:
+    """Closed loop of `clients` for `seconds`: answers, errors and percentiles of the waiting time in seconds.
+
+    Args:
+        long_characters: of a document that one more visitor has read all the while; 0 for none.
+    """
     import numpy as np
 
     from space.gallery import examples
@@ -120,13 +124,33 @@ def load(url: str, clients: int, seconds: float) -> dict[str, Any]:
                         errors.append("an answer of another document")
             turn += clients
 
+    long_waits: list[tuple[int, float]] = []
+
+    def read_long() -> None:
+        book = examples()["English, a book"]
+        document = (book.text * (1 + long_characters // len(book.text)))[:long_characters]
+        visitor = Visitor(url)
+        while time.monotonic() < deadline:
+            started = time.perf_counter()
+            try:
+                result = visitor.ask(document, book.questions[0])
+            except (RuntimeError, OSError) as error:
+                errors.append(str(error))
+            else:
+                long_waits.append((result["tokens"], time.perf_counter() - started))
+
     started = time.monotonic()
+    reading = threading.Thread(target=read_long) if long_characters else None
+    if reading:
+        reading.start()
     threads = [threading.Thread(target=visit, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     elapsed = time.monotonic() - started
+    if reading:
+        reading.join()
     if not waits:
         raise UserError(f"--clients {clients} got no answer in {seconds} s: {errors[:1]}")
     percentiles = {f"p{p}": round(float(np.percentile(waits, p)), 2) for p in (50, 90, 95, 99)}
@@ -138,6 +162,9 @@ def load(url: str, clients: int, seconds: float) -> dict[str, Any]:
         "per_second": round(len(waits) / elapsed, 2),
         **percentiles,
         "max": round(max(waits), 2),
+        "long_tokens": long_waits[0][0] if long_waits else 0,
+        "long_answers": len(long_waits),
+        "long_max": round(max((wait for _, wait in long_waits), default=0.0), 2),
         "errors": sorted(set(errors)),
     }
 
@@ -237,6 +264,9 @@ def main() -> None:
     )
     parser.add_argument("--clients", type=int, default=20, help="visitors at the same time")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long they ask")
+    parser.add_argument(
+        "--long_characters", type=int, default=270_000, help="of the book that one more visitor reads; 0 for none"
+    )
     parser.add_argument("--output", type=Path, default=Path("docs/space_load.json"), help="where the figures go")
     arguments = parser.parse_args()
     from benchmarks.machine import machine
@@ -245,7 +275,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / "uploads"
         with running_page(temporary) as url:
-            figures = load(url, arguments.clients, arguments.seconds)
+            figures = load(url, arguments.clients, arguments.seconds, arguments.long_characters)
             columns = [key for key in figures if key != "errors"]
             print(aligned(columns, [[figures[key] for key in columns]]), flush=True)
             tried = attacks(url, Path(folder))

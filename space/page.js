@@ -194,6 +194,14 @@
 
   // The page.
 
+  // Gradio's panel for programs looks for two things that this page does not have: it hears so here, without a request.
+  const reach = window.fetch.bind(window);
+  window.fetch = (what, options) => {
+    const { pathname } = new URL(what.url ?? what, location.href);
+    const absent = ["/monitoring/summary", "/gradio_api/mcp/schema"].some((path) => pathname.endsWith(path));
+    return absent ? Promise.resolve(new Response(null, { status: 404 })) : reach(what, options);
+  };
+
   window.preparePage = () => {
     const { lang } = find(".masthead") ?? {};
     if (lang) document.documentElement.lang = lang;

@@ -16,8 +16,8 @@ PATIENCE = 60.0
 class Flag:
     """Set to stop; `reading` from the first window on."""
 
+    since: float
     stop: Event = field(default_factory=Event)
-    since: float = field(default_factory=time.monotonic)
     reading: bool = False
 
 
@@ -39,7 +39,7 @@ class Stops:
                 del self._flags[name]
             if session in self._flags:
                 return False
-            self._flags[session] = Flag()
+            self._flags[session] = Flag(time.monotonic())
             return True
 
     def read(self, session: str | None) -> None:

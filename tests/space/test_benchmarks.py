@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks import languages, no_answer, reader, space_load
+from benchmarks import languages, no_answer, reader, space_load, space_picture
 from benchmarks.no_answer import Judged
+from foundation.cli import UserError
 from space.calibration import Calibration
 from training.qa.answers import Answer, Answers
 
@@ -22,10 +24,10 @@ def judged(
     return Judged(case, languages, 0, Answers(spans, null, 0.0), gold)
 
 
-def test_the_fit_finds_the_temperature_and_threshold_that_made_the_scores():
-    """Scores drawn from a known calibration: in 4,000 draws it comes back within a tenth or so."""
-    rng, truth, drawn = np.random.default_rng(3), Calibration(2.0, 3.0), []
-    while len(drawn) < 4_000:
+def drawn_from(truth: Calibration, count: int, half: int = 0) -> list[Judged]:
+    """Scores and what was right, drawn from a known calibration."""
+    rng, drawn = np.random.default_rng(3 + half), list[Judged]()
+    while len(drawn) < count:
         scores, null = sorted(rng.normal(0, 6, 3), reverse=True), float(rng.normal(4, 6))
         chances = np.exp(np.array([*scores, null - truth.threshold]) / truth.temperature)
         right = int(rng.choice(4, p=chances / chances.sum()))
@@ -33,6 +35,13 @@ def test_the_fit_finds_the_temperature_and_threshold_that_made_the_scores():
             drawn.append(judged(str(rng.choice(["rest of the article", "another article"])), *scores, null=null))
         else:
             drawn.append(judged("own article", *scores, null=null, right=right))
+    return [replace(j, half=half) for j in drawn]
+
+
+def test_the_fit_finds_the_temperature_and_threshold_that_made_the_scores():
+    """In 4,000 draws it comes back within a tenth or so."""
+    truth = Calibration(2.0, 3.0)
+    drawn = drawn_from(truth, 4_000)
     sizes = {case: sum(j.case == case for j in drawn) for case in no_answer.CASES}
     with pytest.MonkeyPatch.context() as patch:  # weights as they were drawn
         patch.setattr(no_answer, "CASES", {case: size / len(drawn) for case, size in sizes.items()})
@@ -42,6 +51,22 @@ def test_the_fit_finds_the_temperature_and_threshold_that_made_the_scores():
     assert fitted.temperature == pytest.approx(truth.temperature, rel=0.15)
     for row in rows:
         assert row["places"] < 100 or row["right"] == pytest.approx(row["said"], abs=8)
+
+
+def test_a_new_calibration_is_taken_only_where_the_held_out_halves_are_better_for_it():
+    truth = Calibration(2.0, 3.0)
+    halves = [judged for half in (0, 1) for judged in drawn_from(truth, 1_000, half)]
+    sizes = {case: sum(j.case == case for j in halves) for case in no_answer.CASES}
+    with pytest.MonkeyPatch.context() as patch:  # weights as they were drawn
+        patch.setattr(no_answer, "CASES", {case: size / len(halves) for case, size in sizes.items()})
+        bad = no_answer.report("m", {"same_language": Calibration(-9.0, 0.5)}, halves)
+        fitted = Calibration(**bad["same_language"])
+        good = no_answer.report("m", {"same_language": truth}, halves)
+    assert bad["held_out"]["same_language"]["taken"] == "fitted"
+    assert fitted.threshold == pytest.approx(truth.threshold, abs=1)
+    part = good["held_out"]["same_language"]
+    assert part["taken"] == "now" and Calibration(**good["same_language"]) == truth
+    assert part["reliability"] == part["reliability_now"] and "other_language" not in good
 
 
 def test_what_is_judged_by_hand():
@@ -54,6 +79,9 @@ def test_what_is_judged_by_hand():
     expected = {"questions": 4, "best_place_right": 50.0, "refused": 50.0, "refused_though_right": 25.0}
     assert no_answer.judge(no_answer.seen(four, Calibration())) == expected
     assert no_answer.judge(no_answer.seen(four, Calibration(threshold=20.0)))["refused"] == 0
+    assert [r.well for r in no_answer.seen(four, Calibration())] == [True, False, False, False]
+    lacking = [judged("another article", 1.0, null=9.0), judged("another article", 9.0, null=1.0)]
+    assert [r.well for r in no_answer.seen(lacking, Calibration())] == [True, False]
 
 
 def test_each_question_meets_its_own_its_near_and_another_document_in_two_languages():
@@ -106,7 +134,7 @@ def test_the_no_answer_command_writes_figures_plot_and_calibration(tiny_qa, tmp_
     report = json.loads((tmp_path / "docs" / "no_answer.json").read_text())
     for case in no_answer.LANGUAGES:
         assert set(report["held_out"][case]["cases"]) == set(no_answer.CASES)
-    assert (tmp_path / "docs" / "reliability.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "docs" / "no_answer.png").read_bytes().startswith(b"\x89PNG")
     reader = load_reader(str(model))
     assert reader.same == Calibration(**report["same_language"])
     assert reader.other == Calibration(**report["other_language"])
@@ -134,13 +162,14 @@ def test_the_page_lives_through_every_attack(page_server, tmp_path):
 
 
 def test_many_clients_lose_nothing(page_server):
-    figures = space_load.load(page_server.url, clients=6, seconds=2)
+    figures = space_load.load(page_server.url, clients=6, seconds=2, long_characters=20_000)
     assert (figures["lost"], figures["errors"]) == (0, [])
     assert figures["answers"] >= 6
+    assert figures["long_answers"] >= 1 and figures["long_tokens"] > 4_000
     assert figures["p50"] <= figures["p99"] <= figures["max"]
 
 
-@pytest.mark.parametrize("name", ["languages", "no_answer", "reader", "space_load"])
+@pytest.mark.parametrize("name", ["languages", "no_answer", "reader", "space_load", "space_picture"])
 def test_help_names_an_example(name):
     command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -161,3 +190,15 @@ def test_the_languages_are_drawn_and_told_the_best_first(tmp_path, monkeypatch, 
 
 def test_long_documents_are_read_in_fewer_rounds():
     assert [reader.rounds(length, 9) for length in (1_024, 4_096, 16_384, 65_536)] == [9, 9, 2, 2]
+
+
+def test_a_picture_of_the_page_shows_the_answer(browser, page_server):
+    picture = space_picture.take(browser, page_server.url, "gota-kanal", "Thomas Telford", (900, 600), "light", "sv-SE")
+    assert picture.startswith(b"\x89PNG") and int.from_bytes(picture[16:20]) == 900
+    assert not browser.contexts  # the tab is closed
+
+
+def test_a_picture_of_an_unknown_example_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["space_picture", "--example", "moon"])
+    with pytest.raises(UserError, match=r"--example 'moon' is none of eddystone, contract, "):
+        space_picture.main()

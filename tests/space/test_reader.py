@@ -4,6 +4,7 @@ import gc
 import itertools
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -165,7 +166,20 @@ def test_without_adapter_the_message_says_what_to_do(monkeypatch, tmp_path):
 def test_it_reads_on_the_accelerator_where_there_is_one(tiny_qa, monkeypatch):
     monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda: torch.device("meta"))
+    monkeypatch.setattr("space.reader.bfloat16_pays", lambda device: device.type != "meta")
     assert load_reader(str(tiny_qa)).model.device.type == "meta"
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_it_reads_in_bfloat16_where_that_was_measured_to_pay(tiny_qa, monkeypatch, pays):
+    monkeypatch.setattr("space.reader.bfloat16_pays", lambda device: pays)
+    reader, seen = load_reader(str(tiny_qa)), []
+    reader.model.qa_outputs.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    reading = reader.read(LONG[:2_000], "Who was it?")
+    assert reader.half == pays and set(seen) == {torch.bfloat16 if pays else torch.float32}
+    assert not torch.is_autocast_enabled("cpu")
+    whole = replace(reader, half=False).read(LONG[:2_000], "Who was it?")
+    assert reading.answers[0].score == pytest.approx(whole.answers[0].score, rel=0.05)
 
 
 def test_calibration_and_scores_come_from_beside_the_model(tiny_qa, tmp_path):

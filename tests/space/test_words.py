@@ -16,7 +16,7 @@ def test_each_language_says_everything_with_the_same_values_and_no_markup(langua
     for name, sentence in sentences.items():
         assert set(re.findall(r"{\w+}", sentence)) == set(re.findall(r"{\w+}", ENGLISH[name])), name
         assert "<" not in sentence.replace("<strong>", "").replace("</strong>", ""), name
-        assert sentence.strip(), name
+        assert sentence.strip() or name == "thousands", name
     assert language == "en" or sum(sentences[name] == ENGLISH[name] for name in sentences) < 15
 
 

@@ -223,6 +223,24 @@ def test_it_reads_whole_as_far_as_the_model_goes(tmp_path):
     assert max(windows) == qa_tiny.POSITIONS and len(windows) > 1
 
 
+def test_bfloat16_is_asked_for_or_measured(tmp_path, monkeypatch):
+    folder, row = str(qa_tiny.checkpoint(tmp_path)), qa_tiny.rows()[0]
+
+    def dtype_and_score(bf16):
+        qa, seen = pipeline(folder, bf16=bf16), []
+        qa.model.qa_outputs.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+        return qa(row)["score"], set(seen)
+
+    whole, seen = dtype_and_score(False)
+    assert seen == {torch.float32}
+    for pays in (True, False):
+        monkeypatch.setattr("training.qa.pipeline.bfloat16_pays", lambda device, pays=pays: pays)
+        score, seen = dtype_and_score("auto")
+        assert seen == {torch.bfloat16 if pays else torch.float32}
+        assert score == pytest.approx(whole, rel=0.1 if pays else 1e-9)
+    assert dtype_and_score(True)[1] == {torch.bfloat16}
+
+
 def test_a_loaded_model_and_an_adapter_answer_as_their_folders_do(tmp_path):
     folder = qa_tiny.checkpoint(tmp_path / "model")
     row = qa_tiny.rows()[0]
@@ -289,5 +307,7 @@ def test_bad_examples_and_bad_models_are_one_sentence(tmp_path):
         pipeline("question-answering")
     with pytest.raises(UserError, match=r"^model '.*nowhere' cannot be loaded"):
         pipeline(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="bf16='yes' is none: give True, False or 'auto'"):
+        pipeline("x", bf16="yes")
     with pytest.raises(UserError, match="device='abacus' is none"):
         pipeline(str(qa_tiny.checkpoint(tmp_path)), device="abacus")

@@ -29,6 +29,7 @@ from foundation.cli import UserError, one_line, short_repr
 
 from .answers import Answers, Span, best_answers, window_spans
 from .model import check_max_length, load_qa_model
+from .precision import bfloat16_pays
 from .sentences import sentence_around, stands_alone, whole_words
 from .windows import Document, Window, Windower, collate
 
@@ -123,10 +124,11 @@ class _Reading:
 class QuestionAnswering:
     """A model that takes questions about documents; made by `pipeline`."""
 
-    def __init__(self, model: Any, tokenizer: Any, options: Options) -> None:
+    def __init__(self, model: Any, tokenizer: Any, options: Options, half: bool = False) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.options = options
+        self.half = half
         self._windower = lru_cache(maxsize=4)(self._make_windower)
 
     def __call__(self, *examples: Any, question: Any = None, context: Any = None, **options: Any) -> Any:
@@ -183,7 +185,9 @@ class QuestionAnswering:
     def _read(self, batch: list[tuple[_Reading, Window]], max_answer_len: int) -> None:
         windows = [window for _, window in batch]
         inputs = collate(windows, self.model.config, self.tokenizer.pad_token_id)
-        outputs = self.model(**{name: tensor.to(self.model.device) for name, tensor in inputs.items()})
+        device = self.model.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+            outputs = self.model(**{name: tensor.to(device) for name, tensor in inputs.items()})
         found = window_spans(
             outputs.start_logits,
             outputs.end_logits,
@@ -212,6 +216,7 @@ def pipeline(
     adapter: str | None = None,
     revision: str | None = None,
     device: Any = None,
+    bf16: Any = False,
     **options: Any,
 ) -> QuestionAnswering:
     """A question-answering model, ready to be asked; takes the place of transformers' function of this name.
@@ -223,12 +228,15 @@ def pipeline(
         revision: branch, tag or commit of a model on the Hub.
         device: "cpu", "cuda:0", a torch.device, a number of an accelerator, or -1 for the CPU; by default the
             accelerator where there is one. A loaded model stays where it is unless told.
+        bf16: read in bfloat16: True, False or "auto", where that is faster (measured, as in `score.py --bf16 auto`).
         options: of `Options`, for every call that does not say otherwise.
 
     Raises:
         UserError: no such model, no question-answering head, or an argument that cannot be used.
     """
     wanted = Options().but(options)
+    if bf16 not in (True, False, "auto"):
+        raise UserError(f"bf16={short_repr(bf16)} is none: give True, False or 'auto'")
     if model is None and task != TASK:
         task, model = TASK, task
     if task not in (TASK, None):
@@ -250,7 +258,8 @@ def pipeline(
             loaded.to(device)
         except (RuntimeError, AssertionError) as error:
             raise UserError(f"device={str(device)!r} cannot be used: {one_line(error)}") from error
-    return QuestionAnswering(loaded.eval(), tokenizer, wanted)
+    half = bfloat16_pays(loaded.device) if bf16 == "auto" else bool(bf16)
+    return QuestionAnswering(loaded.eval(), tokenizer, wanted, half)
 
 
 def _device(device: Any) -> torch.device:
