@@ -189,7 +189,8 @@ def launch_options(reader: Reader) -> dict[str, Any]:
     """What gradio 6 takes at launch: looks, limits, and nothing that phones home or keeps a history."""
     about = {"limit": MAX_FILE_BYTES, "examples": [[e.name, e.key, e.title] for e in EXAMPLES.values()]}
     description = words()("lead").replace('"', "&quot;")
-    head = f'<meta name="description" content="{description}"><style>{FRAME}</style>'
+    icon = '<link rel="icon" href="favicon.ico">'  # beside the page, also under a path of another host
+    head = f'{icon}<meta name="description" content="{description}"><style>{FRAME}</style>'
     return {
         "theme": theme(),
         "css_paths": HERE / "page.css",

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
 from space.documents import MAX_FILE_BYTES
@@ -36,6 +36,7 @@ class Visit:
     def __init__(self, page: Any, url: str, query: str = ""):
         self.page, self.problems = page, list[str]()
         page.on("console", lambda m: self.problems.append(m.text) if m.type == "error" else None)
+        page.on("response", lambda r: self.problems.append(f"{r.status} {r.url}") if r.status >= 400 else None)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("dialog", lambda dialog: (self.problems.append(f"dialog {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda r: None if r.url.startswith((url, "data:", "blob:")) else self.problems.append(r.url))
@@ -537,8 +538,8 @@ def test_the_head_has_description_and_icon_and_the_panels_fetch_what_is_there(vi
 
 @contextlib.contextmanager
 def behind(url: str, path: str) -> Iterator[str]:
-    """A proxy that shows what is at `url` under `path`, and nothing elsewhere."""
-    app = Starlette()
+    """A proxy that shows what is at `url` under `path`, beside an icon and a manifest of the host's own."""
+    app = Starlette(routes=[Route(at, lambda request: JSONResponse({})) for at in ("/favicon.ico", "/manifest.json")])
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
 
     async def forward(request: Request) -> StreamingResponse:
@@ -560,7 +561,7 @@ def behind(url: str, path: str) -> Iterator[str]:
             time.sleep(0.01)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}{path}/"
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True  # streams that a tab left open are not waited for
         thread.join()
 
 
@@ -584,6 +585,7 @@ def test_it_works_under_a_path_of_another_host(browser, echo, tmp_path):
             for link in (links := tab.page.locator(".how a:not([href^=http])")).all():
                 assert tab.page.request.get(link.evaluate("a => a.href")).ok
             assert links.count() >= 1
+            assert tab.page.locator("link[rel=icon]").evaluate("link => link.href") == f"{url}favicon.ico"
             assert tab.problems == []
             context.close()
     finally:
