@@ -149,17 +149,19 @@ def test_the_command_ends_in_the_verdict(folder, made, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     shown = done.stdout.splitlines()
-    assert shown[0].split() == ["by", "group", "questions", "read", "EM", "F1", "whole", "gains", "95%", "from", "to"]
+    assert shown[0].split() == "by group questions documents read EM F1 whole gains 95% from to".split()
     assert shown[-1].startswith(("On these 36 questions", "These 36 questions"))
     assert "documents are longer than 64 tokens" in shown[-2]
     twice = subprocess.run([*command, "--windows", "32", "32"], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert (twice.returncode, twice.stderr.strip()) == (2, "error: --windows 32 32 names a size twice: give each once")
 
 
-def known(count, *, far=0, length=4000):
-    """Questions of which the first `far` have their evidence 2,000 tokens apart, the others 100."""
+def known(count, *, far=0, length=4000, documents=None):
+    """Questions of which the first `far` have their evidence 2,000 tokens apart, the others 100; of a document each, or
+    of so many `documents`, in order."""
     distances = np.where(np.arange(count) < far, 2000.0, 100.0) if far else np.full(count, np.nan)
-    return Questions(np.full(count, length), np.linspace(0, 0.99, count), distances, np.array(["en"] * count))
+    numbers = np.arange(count) * (documents or count) // count
+    return Questions(np.full(count, length), np.linspace(0, 0.99, count), distances, np.array(["en"] * count), numbers)
 
 
 def judged(whole, windows, questions, **more):
@@ -186,8 +188,10 @@ def test_the_verdict_says_what_the_figures_say():
         "These 200 questions are too few to tell whole reading from windows of 512: the difference is"
     )
     assert "would show one of 3" in few
-    assert judged([1] * 12, [0] * 12, known(12)) == "12 questions are too few to tell: give some hundreds."
-    assert judged([1], [0], known(1)) == "1 question is too few to tell: give some hundreds."
+    more = " too few to tell: give some hundreds, about dozens of documents."
+    assert judged([1] * 12, [0] * 12, known(12)) == "12 questions about 12 documents are" + more
+    assert judged([1], [0], known(1)) == "1 question about 1 document is" + more
+    assert judged(half, none, known(count, documents=7)) == "200 questions about 7 documents are" + more
     same = judged(half, half, known(count, length=300))
     assert same.startswith("None of the documents is longer than 512 tokens")
 
@@ -198,7 +202,7 @@ def test_the_verdict_says_where_it_gains():
     assert "; where evidence lies more than 512 tokens apart it gains 100.0 F1 (100.0 to 100.0), 80 questions." in gains
     assert "within" not in gains
     mixed = judged(far * 1.0, 1.0 - far, known(200, far=80))
-    assert "where it lies within 512 it loses -100.0 F1 (-100.0 to -100.0), 120 questions." in mixed
+    assert "where it lies within 512 it loses 100.0 F1 (100.0 to 100.0), 120 questions." in mixed
     questions = known(200)._replace(lengths=np.where(far, 5000, 600))
     by_length = judged(far * 1.0, np.zeros(200), questions)
     assert "; in documents of more than 2048 tokens it gains 100.0 F1" in by_length
@@ -212,6 +216,7 @@ def test_groups_hold_their_questions():
         np.array([0.1, 0.3, np.nan, 0.9]),
         np.array([np.nan, 300, 300, 1000]),
         np.array(["de", "de", "en", "en"]),
+        np.array([0, 1, 1, 2]),
     )
     f1 = {"whole": np.array([1, 0.5, 0, 1]), "windows of 512": np.array([0, 0.5, 0, 0])}
     groups = group_scores({way: (values, values) for way, values in f1.items()}, questions, 100, 1)
@@ -221,7 +226,8 @@ def test_groups_hold_their_questions():
         ("length", "4,097 to 8,192"), ("distance", "257 to 512"), ("distance", "513 to 1,024"),
         ("place", "first quarter"), ("place", "second"), ("place", "last quarter"),
     ]  # fmt: skip
-    assert found["length", "513 to 1,024"]["questions"] == 2
+    assert found["length", "513 to 1,024"]["questions"] == 2 and found["length", "513 to 1,024"]["documents"] == 1
+    assert found["all", "all"]["documents"] == 3
     assert found["length", "513 to 1,024"]["ways"]["whole"]["f1"] == 25
     assert found["all", "all"]["ways"]["windows of 512"] == {
         "exact_match": 12.5, "f1": 12.5, "whole_gains": 50, "low": None, "high": None
@@ -237,3 +243,22 @@ def test_the_bootstrap_is_the_same_in_pieces(monkeypatch):
     assert pieces["difference"] == whole["difference"] == pytest.approx(100 * np.mean(np.subtract(first, second)))
     assert (pieces["low"], pieces["high"]) == pytest.approx((whole["low"], whole["high"]), abs=1.5)
     assert whole["low"] < whole["difference"] < whole["high"]
+
+
+def test_questions_about_one_document_are_drawn_together():
+    """10 documents of 20 questions that all go one way: their number is 10, not 200."""
+    rng = np.random.default_rng(5)
+    first = np.repeat(rng.random(10), 20)
+    apart = paired_bootstrap(first, np.zeros(200), np.random.default_rng(1), 2000)
+    together = paired_bootstrap(first, np.zeros(200), np.random.default_rng(1), 2000, np.repeat(np.arange(10), 20))
+    ten = paired_bootstrap(first[::20], np.zeros(10), np.random.default_rng(1), 2000)
+    assert together["difference"] == pytest.approx(apart["difference"])
+    width, of_ten, of_all = (each["high"] - each["low"] for each in (together, ten, apart))
+    assert width == pytest.approx(of_ten) and width > 3 * of_all
+    # Documents of many questions weigh more, as in the mean.
+    uneven = np.array([0] * 30 + [1] * 10 + [2] * 5)
+    scores = (uneven == 0) * 1.0
+    found = paired_bootstrap(scores, np.zeros(45), np.random.default_rng(1), 2000, uneven)
+    assert found["difference"] == pytest.approx(100 * 30 / 45) and (found["low"], found["high"]) == (0, 100)
+    own = paired_bootstrap(first, np.zeros(200), np.random.default_rng(1), 2000, np.arange(200))
+    assert own == apart

@@ -226,6 +226,7 @@ class TestBadInput:
         ("arguments", "sentence"),
         [
             ({"dataset": "sqad", "split": "train"}, "--dataset 'sqad' is no data set of ours"),
+            ({"dataset": "file", "split": "train"}, "--dataset 'file' needs --data_files: give your file"),
             ({"dataset": "xquad", "split": "train"}, "no split 'train': train on squad"),
             ({"dataset": "sample", "split": "test"}, "it has train, validation"),
             ({"dataset": "sample", "split": "train", "language": "fi"}, "--language 'fi' is none of"),

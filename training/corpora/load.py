@@ -163,6 +163,8 @@ def _parts(
     elif "/" in name:
         parts = parts_of_rows(Rows(load_hub(name, config, split)), name, options.names())
         yield from _in_languages(((part.paragraphs, name, part.language) for part in parts), language)
+    elif name == "file":
+        raise UserError("--dataset 'file' needs --data_files: give your file of questions, or another --dataset")
     else:
         raise UserError(
             f"--dataset {name!r} is no data set of ours ({', '.join(SOURCES)}), no file and no Hub id (owner/name)"

@@ -35,7 +35,8 @@ REPORT = "length_report"
 WRITTEN = (f"{REPORT}.*", "answers/*.json", "*.changes.jsonl")
 WHOLE = "whole"
 SHORT = "short model"
-FEWEST = 20  # questions of which a difference says anything
+FEWEST = 20  # questions of which a difference says anything,
+FEWEST_DOCUMENTS = 8  # about as many documents
 TELLING = 3.0  # points of F1: where chance alone makes more, the questions are too few
 QUARTERS = ("first quarter", "second", "third", "last quarter")
 
@@ -48,12 +49,14 @@ class Questions(NamedTuple):
         places: where the answer stands, from 0 (the document's first token) to 1.
         distances: tokens from the first of its evidence to the last, both included.
         languages: as in the rows.
+        documents: the number of its document.
     """
 
     lengths: np.ndarray
     places: np.ndarray
     distances: np.ndarray
     languages: np.ndarray
+    documents: np.ndarray
 
 
 Scores = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -173,7 +176,8 @@ def _scores(dataset: str, rows: Mapping[str, Any], answers: Mapping[str, Any]) -
 
 
 def _questions(windower: Windower, rows: Mapping[str, Any]) -> Questions:
-    lengths, places, distances, languages = [], [], [], []
+    lengths, places, distances, languages, numbers = [], [], [], [], []
+    known: dict[str, int] = {}
     for language, each in rows.items():
         documents = windower.documents(each["context"])
         for row in each:
@@ -190,13 +194,14 @@ def _questions(windower: Windower, rows: Mapping[str, Any]) -> Questions:
             places.append(place[0] / length if place else np.nan)
             distances.append(distance[1] - distance[0] + 1 if distance else np.nan)
             languages.append(language)
-    return Questions(*map(np.array, (lengths, places, distances, languages)))
+            numbers.append(known.setdefault(row["context"], len(known)))
+    return Questions(*map(np.array, (lengths, places, distances, languages, numbers)))
 
 
 def group_scores(scores: Scores, questions: Questions, draws: int, seed: int) -> list[dict[str, Any]]:
-    """For each group of questions `by` (all, language, length, place, distance), `group` and `questions`; for each way
-    `exact_match`, `f1` and, against the whole reading, its gain `whole_gains` with `low` and `high` (None for too few
-    questions to tell)."""
+    """For each group of questions `by` (all, language, length, place, distance), `group`, `questions` and `documents`;
+    for each way `exact_match`, `f1` and, against the whole reading, its gain `whole_gains` with `low` and `high` (None
+    for too few to tell)."""
     groups = [("all", "all", np.ones(len(questions.lengths), bool))]
     if len(codes := list(dict.fromkeys(questions.languages))) > 1:
         groups += [("language", str(code), questions.languages == code) for code in codes]
@@ -214,36 +219,51 @@ def group_scores(scores: Scores, questions: Questions, draws: int, seed: int) ->
         for way, (exact, f1) in scores.items():
             ways[way] = {"exact_match": 100 * float(exact[inside].mean()), "f1": 100 * float(f1[inside].mean())}
             if way != WHOLE:
-                gain = _gain(scores, way, inside, draws, seed)
-                told = inside.sum() >= FEWEST
+                gain = _gain(scores, way, questions, inside, draws, seed)
+                told = _tells(questions, inside)
                 ways[way] |= {"whole_gains": gain["difference"]}
                 ways[way] |= {name: gain[name] if told else None for name in ("low", "high")}
         means = {"tokens": float(questions.lengths[inside].mean())}
         if by == "distance":
             means["distance"] = float(questions.distances[inside].mean())
-        found.append({"by": by, "group": label, "questions": int(inside.sum()), "mean": means, "ways": ways})
+        counts = {"questions": int(inside.sum()), "documents": _documents(questions, inside)}
+        found.append({"by": by, "group": label, **counts, "mean": means, "ways": ways})
     return found
 
 
-def _gain(scores: Scores, way: str, inside: np.ndarray, draws: int, seed: int) -> dict[str, float]:
-    """The paired bootstrap of the whole reading's F1 less that of `way` on the questions `inside`."""
+def _documents(questions: Questions, inside: np.ndarray) -> int:
+    return len(np.unique(questions.documents[inside]))
+
+
+def _tells(questions: Questions, inside: np.ndarray) -> bool:
+    return bool(inside.sum() >= FEWEST and _documents(questions, inside) >= FEWEST_DOCUMENTS)
+
+
+def _gain(
+    scores: Scores, way: str, questions: Questions, inside: np.ndarray, draws: int, seed: int
+) -> dict[str, float]:
+    """The paired bootstrap of the whole reading's F1 less that of `way` on the questions `inside`, document by
+    document."""
     whole, other = scores[WHOLE][1][inside], scores[way][1][inside]
-    return paired_bootstrap(whole.tolist(), other.tolist(), np.random.default_rng(seed), draws)
+    generator = np.random.default_rng(seed)
+    return paired_bootstrap(whole.tolist(), other.tolist(), generator, draws, questions.documents[inside])
 
 
 def verdict(scores: Scores, questions: Questions, window: int, draws: int, seed: int) -> str:
     """Whether whole reading pays, in a sentence, and where; against windows of `window` tokens and any short model."""
     count = len(questions.lengths)
     way = f"windows of {window}"
-    if count < FEWEST:
-        return f"{count} question{'s are' if count > 1 else ' is'} too few to tell: give some hundreds."
+    everything = np.ones(count, bool)
+    if not _tells(questions, everything):
+        documents = _documents(questions, everything)
+        about = f"{count} question{'s' * (count > 1)} about {documents} document{'s' * (documents > 1)}"
+        return f"{about} {'are' if count > 1 else 'is'} too few to tell: give some hundreds, about dozens of documents."
     if not (questions.lengths > window).any():
         return (
             f"None of the documents is longer than {window} tokens: whole reading and windows are the same here, and "
             "this data does not need length."
         )
-    everything = np.ones(count, bool)
-    sentence = _sentence(_gain(scores, way, everything, draws, seed), way)
+    sentence = _sentence(_gain(scores, way, questions, everything, draws, seed), way)
     known = ~np.isnan(questions.distances)
     if known.sum() >= FEWEST:
         parts = [
@@ -257,14 +277,15 @@ def verdict(scores: Scores, questions: Questions, window: int, draws: int, seed:
         ]
     where = []
     for words, inside in parts:
-        if FEWEST <= inside.sum() < count:
-            gain = _gain(scores, way, inside, draws, seed)
+        if inside.sum() < count and _tells(questions, inside):
+            gain = _gain(scores, way, questions, inside, draws, seed)
             if gain["low"] > 0 or gain["high"] < 0:
                 change = "gains" if gain["low"] > 0 else "loses"
-                where.append(f"{words} it {change} {_figures(gain)}, {inside.sum()} questions")
+                where.append(f"{words} it {change} {_size(gain)}, {inside.sum()} questions")
     sentence += "".join(f"; {part}" for part in where) + "."
     if SHORT in scores:
-        sentence += f" {_sentence(_gain(scores, SHORT, everything, draws, seed), 'the short model')}."
+        gain = _gain(scores, SHORT, questions, everything, draws, seed)
+        sentence += f" {_sentence(gain, 'the short model')}."
     return sentence
 
 
@@ -272,9 +293,7 @@ def _sentence(gain: Mapping[str, float], other: str) -> str:
     count = gain["questions"]
     if gain["low"] > 0 or gain["high"] < 0:
         change = "better" if gain["low"] > 0 else "worse"
-        low, high = sorted((abs(gain["low"]), abs(gain["high"])))
-        size = f"{abs(gain['difference']):.1f} F1 {change} than {other} ({low:.1f} to {high:.1f})"
-        return f"On these {count} questions whole reading is {size}"
+        return f"On these {count} questions whole reading is {_size(gain, f' {change} than {other}')}"
     half = (gain["high"] - gain["low"]) / 2
     if half > TELLING:
         needed = int(np.ceil(count * (half / TELLING) ** 2 / 50) * 50)
@@ -285,18 +304,25 @@ def _sentence(gain: Mapping[str, float], other: str) -> str:
     return f"On these {count} questions whole reading and {other} are alike: the difference is {_figures(gain)}"
 
 
+def _size(gain: Mapping[str, float], words: str = "") -> str:
+    """Without its sign, which `words` say."""
+    low, high = sorted((abs(gain["low"]), abs(gain["high"])))
+    return f"{abs(gain['difference']):.1f} F1{words} ({low:.1f} to {high:.1f})"
+
+
 def _figures(gain: Mapping[str, float]) -> str:
     return f"{gain['difference']:.1f} F1 ({gain['low']:.1f} to {gain['high']:.1f})"
 
 
 def group_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[tables.Cell]]]:
     """Header and rows: a line for each group and way of reading."""
-    header = ["by", "group", "questions", "read", "EM", "F1", "whole gains", "95% from", "to"]
+    header = ["by", "group", "questions", "documents", "read", "EM", "F1", "whole gains", "95% from", "to"]
     return header, [
         [
             each["by"],
             each["group"],
             each["questions"],
+            each["documents"],
             way,
             scores["exact_match"],
             scores["f1"],
