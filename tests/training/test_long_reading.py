@@ -1,0 +1,69 @@
+"""Whole reading against windows: the tables on the page are those of the reports that lie beside it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import long_reading
+from foundation import tables
+from tests.conftest import ROOT
+from training import length_report
+
+PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+FOUND = long_reading.read_reports(ROOT / "docs" / "length")
+
+
+def test_the_tables_of_the_page_are_those_of_the_reports():
+    assert FOUND, "docs/length holds no report"
+    for header, rows in (long_reading.table(FOUND), long_reading.languages_table(FOUND)):
+        assert tables.markdown(header, rows) in PAGE
+    header, rows = long_reading.table(FOUND)
+    rows[0][4] += 0.01
+    assert tables.markdown(header, rows) not in PAGE
+
+
+@pytest.mark.parametrize("name", list(FOUND))
+def test_a_report_is_whole_and_made_by_the_command_that_is_named(name):
+    report = FOUND[name]
+    words = long_reading.reports("data")[name]
+    assert " ".join(words) in report["command"] and "--bf16" not in report["command"]
+    assert report["questions"] == report["groups"][0]["questions"]
+    for by in ("length", "place"):
+        assert sum(group["questions"] for group in report["groups"] if group["by"] == by) <= report["questions"]
+    for group in report["groups"]:
+        whole, windows = (group["ways"][way] for way in long_reading.WAYS)
+        assert windows["whole_gains"] == pytest.approx(whole["f1"] - windows["f1"])
+        assert windows["low"] is None or windows["low"] <= windows["whole_gains"] <= windows["high"]
+    made = {"terms": "terms", "babi_far": "babi_far"}.get(name.split(".")[0])
+    if made:  # every question has its evidence, and how far apart it lies is told
+        distances = [group["questions"] for group in report["groups"] if group["by"] == "distance"]
+        assert sum(distances) == report["questions"]
+
+
+def test_every_report_is_one_that_the_command_takes(tmp_path):
+    for words in long_reading.reports("data").values():
+        given = ["--model_name_or_path", "m", *words, "--output_dir", str(tmp_path)]
+        assert length_report.read_command_line(given).windows == [512]
+
+
+def test_languages_stand_in_a_line_for_each_way():
+    def group(by, name, whole, windows):
+        ways = {"whole": {"exact_match": whole}, "windows of 512": {"exact_match": windows}}
+        return {"by": by, "group": name, "ways": ways}
+
+    found = {
+        "musique": {"groups": [group("all", "all", 9.0, 9.0)]},
+        "terms.512": {"groups": [group("all", "all", 9.0, 9.0), group("language", "en", 40.0, 40.0)]},
+        "terms.1024": {"groups": [group("language", "en", 60.0, 20.0)]},
+    }
+    assert long_reading.languages_table(found) == (
+        ["language", "read", "512", "1024"],
+        [["en", "whole", 40.0, 60.0], ["en", "windows of 512", 40.0, 20.0]],
+    )
+
+
+def test_an_unknown_report_is_one_sentence():
+    command = [sys.executable, "-m", "benchmarks.long_reading", "--only", "squad"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr.startswith("error: --only 'squad' is none of the reports: choose among")
