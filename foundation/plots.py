@@ -23,16 +23,26 @@ def bars(path: Path, title: str, groups: Sequence[str], series: Mapping[str, Seq
 
 
 def lines(
-    path: Path, title: str, xlabel: str, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], ylabel: str
+    path: Path,
+    title: str,
+    xlabel: str,
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    ylabel: str,
+    counts: Mapping[float, int] | None = None,
 ) -> None:
-    """One line for each of `series`: its x values and its y values, in percent."""
+    """One line for each of `series`: its x values and its y values, in percent.
+
+    Args:
+        counts: x value to how many questions stand behind it, which is told below it.
+    """
     figure, axes = _figure(6.5)
     for name, (x, y) in series.items():
         axes.plot(x, y, marker="o", label=name)
     axes.set_xscale("log", base=2)
     measured = sorted({value for x, _ in series.values() for value in x})
     if len(measured) <= 8:  # more would not be legible
-        axes.set_xticks(measured, [f"{value:,g}" for value in measured])
+        below = {value: f"\n({count})" for value, count in (counts or {}).items()}
+        axes.set_xticks(measured, [f"{value:,g}" + below.get(value, "") for value in measured])
     axes.set_ylim(0, 100)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)

@@ -99,6 +99,16 @@ def test_what_is_written(folder, made):
     assert float(lines[1]["whole gains"]) == pytest.approx(float(lines[0]["F1"]) - float(lines[1]["F1"]))
 
 
+def test_the_plot_says_how_many_questions_stand_behind_a_point(made, folder, tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    labels = []
+    monkeypatch.setattr(Axes, "set_xticks", lambda self, places, names: labels.extend(names))
+    length._write(tmp_path, made, "mine.json")
+    distances = [group for group in made["groups"] if group["by"] == "distance"]
+    assert labels == [f"{round(group['mean']['distance'])}\n({group['questions']})" for group in distances]
+
+
 def test_a_run_goes_on_where_it_was_cut_short(folder, made, tmp_path, monkeypatch):
     out = tmp_path / "out"
     first = score_run.Reader.read

@@ -107,7 +107,8 @@ def length_report(arguments: LengthArguments, state: Any) -> dict[str, Any]:
     }
     report["verdict"] = verdict(scores, questions, arguments.windows[0], arguments.draws, arguments.seed)
     if state.is_main_process:
-        _write(output_dir, report, arguments.dataset)
+        source = arguments.dataset if arguments.data_files is None else Path(arguments.data_files).name
+        _write(output_dir, report, source)
     state.wait_for_everyone()
     return report
 
@@ -356,15 +357,15 @@ def _open(output_dir: Path, arguments: LengthArguments) -> dict[str, Any]:
     return start
 
 
-def _write(output_dir: Path, report: Mapping[str, Any], dataset: str) -> None:
+def _write(output_dir: Path, report: Mapping[str, Any], source: str) -> None:
     write_atomically(output_dir / f"{REPORT}.json", json.dumps(report, ensure_ascii=False, indent=1))
     write_atomically(output_dir / f"{REPORT}.csv", tables.comma_separated(*group_table(report)))
     by, x, words = "distance", "distance", "tokens from the first evidence to the last"
     if not any(each["by"] == by for each in report["groups"]):
         by, x, words = "length", "tokens", "tokens of the document"
     drawn: Sequence[Any] = [each for each in report["groups"] if each["by"] == by]
-    lines = {
-        way: ([each["mean"][x] for each in drawn], [each["ways"][way]["f1"] for each in drawn])
-        for way in report["ways"]
-    }
-    plots.lines(output_dir / f"{REPORT}.png", f"{dataset}: F1 by {words}", words, lines, "F1")
+    places = [round(each["mean"][x]) for each in drawn]
+    lines = {way: (places, [each["ways"][way]["f1"] for each in drawn]) for way in report["ways"]}
+    counts = {place: each["questions"] for place, each in zip(places, drawn, strict=True)}
+    title = f"{source}: F1 by {words}"
+    plots.lines(output_dir / f"{REPORT}.png", title, f"{words} (questions)", lines, "F1", counts)
