@@ -57,7 +57,8 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     push = claim_push(training_args)
-    this_run = identity(training_args, entry_point="finetune", **asdict(arguments))
+    files = [path for source in arguments.sources for path in source.files or ()]  # without patterns and caps
+    this_run = identity(training_args, entry_point="finetune", source_files=files, **asdict(arguments))
     checkpoint = prepare_output_dir(training_args, this_run, arguments.overwrite_output_dir)
     training_args.remove_unused_columns = False
 
@@ -79,12 +80,15 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     windower = Windower(
         tokenizer, max_length, arguments.doc_stride, arguments.max_question_length, arguments.do_lowercase
     )
-    train_rows, eval_rows = load_rows(arguments, training_args)
+    rows = load_rows(arguments, training_args)
     if training_args.should_log:
-        for rows, what in ((train_rows, "the training"), (eval_rows, "the evaluation")):
-            if rows is not None:
-                say_what_is_cut(rows, windower, what)
-    train_windows = make_windows(arguments, training_args, windower, train_rows) if training_args.do_train else None
+        for each, what in ((rows.train, "the training"), (rows.evaluation, "the evaluation")):
+            if each is not None:
+                say_what_is_cut(each, windower, what)
+    train_windows = None
+    if rows.train is not None:
+        logging.info("%s", rows.shares)
+        train_windows = make_windows(arguments, training_args, windower, rows.train, rows.at_hand)
     if training_args.do_train and arguments.freeze_word_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if training_args.do_train and arguments.lora_r:
@@ -101,11 +105,11 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
             model.config, tokenizer.pad_token_id, reads_at_most(model), arguments.random_positions
         ),
         train_dataset=train_windows,
-        eval_dataset=eval_rows,
+        eval_dataset=rows.evaluation,
         processing_class=tokenizer,
         callbacks=[MarkCheckpoints(this_run)],
         windower=windower,
-        score=partial(score_answers, arguments.eval_dataset or arguments.dataset),
+        score=partial(score_answers, arguments.scored_as),
         predict_options={
             "batch_size": training_args.per_device_eval_batch_size,
             "n_best": arguments.n_best,
@@ -128,7 +132,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     if training_args.should_save:
         if scores:
             save_evaluation(Path(str(training_args.output_dir)), trainer.answers, trainer.texts, scores)
-        write_card(arguments, training_args, trainer, max_length, scores)
+        write_card(arguments, training_args, trainer, max_length, scores, rows.shares)
         if push:
             print(publish(training_args, "Fine-tuned model and its card"))
     return scores

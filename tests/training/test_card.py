@@ -112,7 +112,11 @@ def test_a_card_has_its_base_s_licence_and_languages_and_the_hub_shows_its_score
     scores = {"eval_exact_match": 50.0, "eval_f1": 60.12346, "eval_total": 9, "eval_f1_sv": 61.0, "epoch": 1.0}
     for model, languages in ((base, ["sv", "no"]), (adapter, "sv")):
         arguments = FinetuneArguments(
-            str(model), dataset="squad", eval_dataset="xquad", max_eval_samples=9, data_files=str(tmp_path / "t.json")
+            str(model),
+            dataset=["squad"],
+            eval_dataset="xquad",
+            max_eval_samples=9,
+            data_files=[str(tmp_path / "t.json")],
         )
         config = SimpleNamespace(model_type="bert")
         trainer = SimpleNamespace(
@@ -133,7 +137,7 @@ def test_an_evaluation_leaves_the_card_of_the_training(written, tmp_path, monkey
     before = written("--do_train", "--max_steps", "7")
     monkeypatch.setattr("sys.argv", ["finetune.py", "--do_eval"])
     args = SimpleNamespace(output_dir=tmp_path / "out", hub_model_id=None, seed=2, do_train=False)
-    arguments, scores = FinetuneArguments(dataset="squad"), {"exact_match": 1.0, "f1": 2.0, "total": 3}
+    arguments, scores = FinetuneArguments(dataset=["squad"]), {"exact_match": 1.0, "f1": 2.0, "total": 3}
     text = card.write_card(arguments, args, None, 64, scores).read_text()
     made = before.split("## Made by")[1].split("<!-- Written")[0]
     assert made in text and "--max_steps 7" in made and "| f1 | 2.00 |" in text and "not evaluated" not in text

@@ -9,6 +9,14 @@ from foundation.cli import UserError
 from training.finetuning.arguments import FinetuneArguments
 
 
+@pytest.fixture(autouse=True)
+def files(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "qa").mkdir()
+    for name in ("a.json", "qa/wikipedia-train.json"):
+        (tmp_path / name).touch()
+
+
 @pytest.fixture(scope="module")
 def training_args(tmp_path_factory) -> TrainingArguments:
     return TrainingArguments(str(tmp_path_factory.mktemp("out")), use_cpu=True)
@@ -24,9 +32,9 @@ def training_args(tmp_path_factory) -> TrainingArguments:
             "--documents_per_question 2 would draw the same document each time: give --long",
         ),
         ({"lora_dropout": 0.1}, "--lora_dropout 0.1 is of a new adapter: give --lora_r too"),
-        ({"dataset": "org/x", "data_dir": "data"}, "--data_dir 'data' is for official files, and 'org/x' is read"),
-        ({"dataset": "sample", "data_dir": "data"}, "--data_dir 'data' is for official files, and 'sample' is read"),
-        ({"data_files": "a.json", "data_dir": "data"}, "'a.json' is read from elsewhere: leave --data_dir out"),
+        ({"dataset": ["org/x"], "data_dir": "data"}, "--data_dir 'data' is for official files, and 'org/x' is read"),
+        ({"dataset": ["sample"], "data_dir": "data"}, "--data_dir 'data' is for official files, and 'sample' is read"),
+        ({"data_files": ["a.json"], "data_dir": "data"}, "'a.json' is read from elsewhere: leave --data_dir out"),
         ({"held_out_articles": 2, "eval_language": "de"}, "--eval_language 'de' has no part in --held_out_articles"),
     ],
 )
@@ -40,9 +48,9 @@ def test_what_would_be_ignored_is_refused(training_args, given: dict, sentence: 
     [
         {"distil_length": 512, "distil_weight": 2.0, "distil_part": "document"},
         {"documents_per_question": 2, "long_fraction": 0.5},
-        {"dataset": "sample", "eval_dataset": "xquad", "data_dir": "data"},
-        {"dataset": "squad", "eval_dataset": "org/x", "data_dir": "data"},
-        {"dataset": "trivia_qa", "data_files": "qa/wikipedia-train.json", "data_dir": "data"},
+        {"dataset": ["sample"], "eval_dataset": "xquad", "data_dir": "data"},
+        {"dataset": ["squad"], "eval_dataset": "org/x", "data_dir": "data"},
+        {"dataset": ["trivia_qa"], "data_files": ["qa/wikipedia-train.json"], "data_dir": "data"},
         {"held_out_articles": 2, "eval_language": "de", "eval_dataset": "xquad"},
     ],
 )

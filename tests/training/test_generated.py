@@ -44,14 +44,14 @@ def test_score_py_takes_the_flags(shared_data, tmp_path):
 def test_finetune_takes_other_backgrounds_to_train_and_to_evaluate(shared_data):
     mlqa = str(shared_data / "multilingual" / "{language}.mlqa-dev.json")
     arguments = FinetuneArguments(
-        dataset="terms",
+        dataset=["terms"],
         language="de,zh",
         tokens=1024,
         rows=5,
         background=mlqa,
         eval_background=str(shared_data / "xquad"),
     )
-    train, evaluation = load_rows(
+    train, evaluation, *_ = load_rows(
         arguments,
         SimpleNamespace(
             metric_for_best_model=None, do_train=True, do_eval=True, eval_strategy="no", seed=1, output_dir="x"
@@ -61,8 +61,8 @@ def test_finetune_takes_other_backgrounds_to_train_and_to_evaluate(shared_data):
     paragraphs = [set("\n\n".join(rows["context"]).split("\n\n")) for rows in (train, evaluation)]
     assert not paragraphs[0] & paragraphs[1] and all(len(each) > 20 for each in paragraphs)
     # What is said of terms is not said of the other data set.
-    arguments = FinetuneArguments(dataset="sample", eval_dataset="terms", eval_language="sv", tokens=1024, rows=5)
-    train, evaluation = load_rows(
+    arguments = FinetuneArguments(dataset=["sample"], eval_dataset="terms", eval_language="sv", tokens=1024, rows=5)
+    train, evaluation, *_ = load_rows(
         arguments,
         SimpleNamespace(
             metric_for_best_model=None, do_train=True, do_eval=True, eval_strategy="no", seed=1, output_dir="x"

@@ -22,7 +22,7 @@ def windows(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     arguments = SimpleNamespace(
         dataset="file", long_fraction=0.5, max_paragraphs=4, same_article=0.5, unanswerable_fraction=SHARE,
-        documents_per_question=1, negatives=1, num_proc=1,
+        documents_per_question=1, negatives=1, num_proc=1, cross_language=0.0,
     )  # fmt: skip
     rows = Dataset.from_list(qa_tiny.rows(200, 5))
     return make_windows(arguments, SimpleNamespace(seed=5), Windower(qa_tiny.tokenizer(), 256), rows)

@@ -15,7 +15,7 @@ from . import qa_tiny
 
 ARGUMENTS = {
     "dataset": "file", "long_fraction": 0.5, "max_paragraphs": 4, "same_article": 0.5, "unanswerable_fraction": 0.2,
-    "documents_per_question": 2, "negatives": 1, "num_proc": 1,
+    "documents_per_question": 2, "negatives": 1, "num_proc": 1, "cross_language": 0.0,
 }  # fmt: skip
 
 

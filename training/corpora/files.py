@@ -36,17 +36,33 @@ def paths_of(data_files: DataFiles, split: str) -> list[Path]:
             raise UserError(f"--data_files {pattern!r} is a folder: give the files in it, {str(literal / '*')!r}")
         found = [literal] if literal.is_file() else [Path(path) for path in sorted(glob.glob(str(literal)))]
         if not any(path.is_file() for path in found):
-            raise UserError(f"--data_files {pattern!r} is not a file: check the path")
+            what = "matches no file" if set("*?[") & set(pattern) else "is not a file"
+            raise UserError(f"--data_files {pattern!r} {what}: check the path")
         paths += [path for path in found if path.is_file()]
     return paths
 
 
 def language_in_name(path: str | Path) -> str | None:
-    """`de` for `xquad.de.json`, `my-de.csv.gz` and `test-context-de-question-en.json`; None for `my_qa.json`."""
+    """`de` for `xquad.de.json`, `de.mlqa.json`, `my-de.csv.gz` and `test-context-de-question-en.json`; `en-fr` for
+    `en-fr.afriqa.json`, whose texts are in either; None for `my_qa.json`."""
+    return _name_and_language(path)[1]
+
+
+def name_without_language(path: str | Path) -> str:
+    """`mlqa` for `de.mlqa.json` and `en.mlqa.json.gz`: what the files of one data set are all called."""
+    return _name_and_language(path)[0]
+
+
+def _name_and_language(path: str | Path) -> tuple[str, str | None]:
     stem = re.sub(FORMATS, "", Path(path).name, flags=re.IGNORECASE)
-    if match := re.search(r"context-([a-z]{2})-question", stem):
-        return match[1]
+    if match := re.search(r"context-([a-z]{2})-question(-[a-z]{2})?", stem):
+        return stem.replace(match[0], "context-question"), match[1]
     if (match := re.search(r"\.([a-z]{2})$", stem)) and match[1] in ISO_639_1.split():
-        return match[1]
+        return stem[: match.start()], match[1]
     match = re.search(r"[_-]([a-z]{2})$", stem)
-    return match[1] if match and match[1] in LANGUAGES.split() else None
+    if match and match[1] in LANGUAGES.split():
+        return stem[: match.start()], match[1]
+    match = re.match(r"([a-z]{2}(?:-[a-z]{2})*)\.(?=.)", stem)
+    if match and match[1] != "my" and all(code in ISO_639_1.split() for code in match[1].split("-")):
+        return stem[match.end() :], match[1]  # `my.questions.json` is somebody's, not Burmese
+    return stem, None

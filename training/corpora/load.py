@@ -57,6 +57,7 @@ def load_qa(
     options: ConcatOptions | None = None,
     making: Any = None,
     unique_ids: bool = True,
+    name_files: bool = False,
 ) -> Any:
     """Load one split as a `datasets.Dataset`.
 
@@ -72,6 +73,7 @@ def load_qa(
         options: how paragraphs become rows; by default the data set's own way (`concat_options`).
         making: how rows are made that code makes, `MakingArguments`; of other data sets nothing may be set in it.
         unique_ids: refuse an id that comes twice in one language.
+        name_files: add a column `file`, the path that a row was read from (not of TriviaQA).
 
     Raises:
         UserError: an unknown name, a missing file, a wrong column, no rows, no answers, or an id that comes twice in
@@ -90,7 +92,7 @@ def load_qa(
     elif data_files is None and is_published(name):
         rows = load_published(name, split, language, options)
     else:
-        rows = _dataset(_parts(name, split, data_files, data_dir, language, config, options), options)
+        rows = _dataset(_parts(name, split, data_files, data_dir, language, config, options), options, name_files)
     _check_answers(rows, dataset, split)
     if unique_ids:
         check_ids(rows["id"], rows["language"], f"--dataset {dataset!r}, split {split!r},")
@@ -203,7 +205,7 @@ def _in_languages(parts: Iterable[Found], language: str | None) -> Iterator[Foun
         )
 
 
-def _dataset(parts: Iterable[Found], options: ConcatOptions) -> Any:
+def _dataset(parts: Iterable[Found], options: ConcatOptions, name_files: bool) -> Any:
     """The parts as one data set, made long by the code that `hub_datasets.load_dataset` runs."""
     import datasets
     import pyarrow as pa
@@ -213,10 +215,16 @@ def _dataset(parts: Iterable[Found], options: ConcatOptions) -> Any:
     try:
         found = list(parts)
         proven = any(q.evidence for part, _, _ in found for paragraph in part for q in paragraph.questions)
-        tables = [table for part, source, code in found for table in long_tables(part, source, options, code, proven)]
+        tables = [
+            table.append_column("file", pa.array([source] * len(table))) if name_files else table
+            for part, source, code in found
+            for table in long_tables(part, source, options, code, proven)
+        ]
     except CorpusError as error:
         raise UserError(str(error)) from error
-    features = datasets.Features({**FEATURES, "language": datasets.Value("string"), **(EVIDENCE if proven else {})})
+    text = datasets.Value("string")
+    more = {**(EVIDENCE if proven else {}), **({"file": text} if name_files else {})}
+    features = datasets.Features({**FEATURES, "language": text, **more})
     return datasets.Dataset(pa.concat_tables(tables), info=datasets.DatasetInfo(features=features))
 
 

@@ -2,15 +2,16 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from foundation.cli import UserError
 from training.corpora.generated import MakingArguments
-from training.corpora.sources import check_data_dir
-from training.qa.arguments import QuestionArguments
+from training.qa.arguments import DATASETS, QuestionArguments
 from training.runs.arguments import SharedArguments
 
 from .distillation import PARTS
+from .sources import FILES, Source, check_flags, sources_of
 
 EXAMPLE = """  accelerate launch training/finetune.py --model_name_or_path embedded-long --dataset sample \\
       --language all --lora_r 16 --do_train --do_eval --max_steps 20 --output_dir runs/sample"""
@@ -35,6 +36,24 @@ SCORES = r"(eval_)?((HasAns_|NoAns_|best_)?(exact|f1)|exact_match|f1_.+)"
 class FinetuneArguments(QuestionArguments, MakingArguments, SharedArguments):
     """What to train on, what to evaluate on, and how documents become windows."""
 
+    dataset: list[str] = field(
+        default_factory=lambda: ["squad"],
+        metadata={
+            "help": f"One or more of {DATASETS} Each may have a cap of questions a language, and options, "
+            "terms:2000:language=all:tokens=1024."
+        },
+    )
+    data_files: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Files and patterns, each with a cap of questions a file if you like, fr.piaf.json:2000; the "
+            "language is read off the name. Beside them, --dataset may name sources of its own."
+        },
+    )
+    cross_language: float = field(
+        default=0.0,
+        metadata={"help": "Share of the questions at hand in several languages that are asked in another one."},
+    )
     eval_dataset: str | None = field(
         default=None, metadata={"help": "Data set to evaluate on; --dataset if not given."}
     )
@@ -47,7 +66,10 @@ class FinetuneArguments(QuestionArguments, MakingArguments, SharedArguments):
     )
     held_out_articles: int = field(
         default=0,
-        metadata={"help": "Keep the last N articles out of training and evaluate on them (no --eval_dataset then)."},
+        metadata={
+            "help": "Keep the last N articles of each source out of training and evaluate on them (no --eval_dataset "
+            "then)."
+        },
     )
     negatives: int = field(
         default=1, metadata={"help": "Windows without the answer that are kept of each long document."}
@@ -96,6 +118,17 @@ class FinetuneArguments(QuestionArguments, MakingArguments, SharedArguments):
     )
     lora_dropout: float = field(default=0.0, metadata={"help": "Dropout before LoRA's matrices."})
 
+    @cached_property
+    def sources(self) -> list[Source]:
+        """What --dataset and --data_files name; UserError where they name nothing."""
+        return sources_of(self.dataset, self.data_files)
+
+    @property
+    def scored_as(self) -> str:
+        """The data set whose metric is taken."""
+        only = self.sources[0].dataset if len(self.sources) == 1 else FILES
+        return self.eval_dataset or only
+
     @property
     def own_evaluation(self) -> bool:
         """Whether other data than --dataset's is named for the evaluation."""
@@ -110,7 +143,7 @@ class FinetuneArguments(QuestionArguments, MakingArguments, SharedArguments):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"--{name} {value} is below {least}: give a whole number from {least} up")
-        for name in ("random_positions", "lora_dropout", "dropout"):
+        for name in ("random_positions", "lora_dropout", "dropout", "cross_language"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise UserError(f"--{name} {value} is not a share: give a number from 0 to 1")
@@ -120,13 +153,15 @@ class FinetuneArguments(QuestionArguments, MakingArguments, SharedArguments):
         for name, whole in parts.items():
             if getattr(self, name) != getattr(type(self), name) and not getattr(self, whole):
                 raise UserError(f"--{name} {getattr(self, name)} is of {wholes[whole]}: give --{whole} too")
-        if self.documents_per_question > 1 and not (self.long_fraction or self.unanswerable_fraction):
+        if self.documents_per_question > 1 and not (
+            self.long_fraction or self.unanswerable_fraction or self.cross_language
+        ):
             raise UserError(
                 f"--documents_per_question {self.documents_per_question} would draw the same document each time: give "
                 "--long_fraction or --unanswerable_fraction too, or raise --num_train_epochs"
             )
-        evaluated = [(self.eval_dataset or self.dataset, self.eval_data_files)] if self.own_evaluation else []
-        check_data_dir(self.data_dir, (self.dataset, self.data_files), *evaluated)
+        evaluated = [(self.scored_as, self.eval_data_files)] if self.own_evaluation else []
+        check_flags(self.sources, self, *evaluated)
         if self.held_out_articles and self.eval_language is not None and not self.own_evaluation:
             raise UserError(
                 f"--eval_language {self.eval_language!r} has no part in --held_out_articles, which are in the language "

@@ -20,7 +20,12 @@ SCORES = "Scores"  # the heading that an evaluation writes anew
 
 
 def write_card(
-    arguments: FinetuneArguments, training_args: Any, trainer: Any, max_length: int, scores: Mapping[str, float]
+    arguments: FinetuneArguments,
+    training_args: Any,
+    trainer: Any,
+    max_length: int,
+    scores: Mapping[str, float],
+    shares: str = "",
 ) -> Path | None:
     """Write README.md into the output folder.
 
@@ -54,7 +59,8 @@ def write_card(
         name=name,
         start=public_path(arguments.model_name_or_path),
         architecture=trainer.model.config.model_type,
-        dataset=public_path(arguments.dataset),
+        dataset=", ".join(public_path(word) for word in arguments.dataset),
+        shares=shares,
         nr_concats=arguments.nr_concats,
         lora_r=lora_r,
         score_text=score_text,
@@ -86,7 +92,7 @@ def _evaluated(arguments: FinetuneArguments) -> dict[str, Any]:
     """What the scores are of: type, name, split and arguments of the data set."""
     held_out = arguments.held_out_articles > 0 and not arguments.own_evaluation
     given = (arguments.eval_data_files if arguments.own_evaluation else None) or arguments.eval_dataset
-    name = given or arguments.data_files or arguments.dataset
+    name = given or ", ".join(public_path(word) for word in arguments.data_files or arguments.dataset)
     source = SOURCES.get(canonical_name(name))
     joined = arguments.nr_concats is not None and arguments.nr_concats > 1
     args = {

@@ -6,7 +6,7 @@ same article or from other ones, and a share of the questions is paired with tex
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -17,6 +17,7 @@ from foundation.cli import UserError
 from training.runs.randomness import Use, random_stream
 
 SEPARATORS = ("", "\n", "\n\n")  # SQ3/XQ3 join with nothing; documents in the wild have line breaks
+DOCUMENT = 4000  # characters; longer contexts are no paragraphs (SQuAD's longest has 3,706)
 
 
 @dataclass(frozen=True)
@@ -48,21 +49,31 @@ class Mixture:
             raise UserError(f"--max_paragraphs {self.max_paragraphs} is too few to join: give 2 or more")
 
     def changes_something(self) -> bool:
-        return self.long_fraction > 0 or self.unanswerable_fraction > 0
+        return self.long_fraction > 0 or self.unanswerable_fraction > 0 or self.documents_per_question > 1
 
 
-def mix_lengths(rows: Sequence[Mapping[str, Any]], mixture: Mixture) -> Iterator[dict[str, Any]]:
+def mix_lengths(
+    rows: Sequence[Mapping[str, Any]], mixture: Mixture, at_hand: Iterable[Mapping[str, Any]] | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield each row (`id`, `title`, `context`, `question`, `answers`) with each of its drawn documents.
 
     Where that holds the answer, `paragraph` says where the row's own context lies in it, as (start, end) in characters.
+
+    A row's other paragraphs are of its own source and language (`source`, `language`), from the rows `at_hand`, by
+    default the rows themselves. What is long by nature comes whole: a context of DOCUMENT characters is never joined,
+    and a row that says where its evidence stands is never changed.
     """
-    paragraphs, by_title = _paragraphs(rows)
+    pools = _pools(rows if at_hand is None else at_hand)
     drawings = product(range(mixture.documents_per_question), rows)
     for number, (_, row) in enumerate(drawings):
+        if (row.get("evidence") or {}).get("start"):
+            yield {**row, "paragraph": (0, len(row["context"]))}
+            continue
+        paragraphs, by_title = pools[_kind(row)]
         rng = random_stream(mixture.seed, Use.DOCUMENT, number)
         answerable = rng.random() >= mixture.unanswerable_fraction
         count = 1
-        if rng.random() < mixture.long_fraction:
+        if rng.random() < mixture.long_fraction and not _is_document(row):
             count = round(float(np.exp(rng.uniform(np.log(2), np.log(mixture.max_paragraphs)))))
         near = by_title[row["title"]] if rng.random() < mixture.same_article else range(len(paragraphs))
         others = _draw(rng, near, paragraphs, row, count if not answerable else count - 1, answerable)
@@ -85,15 +96,25 @@ def mix_lengths(rows: Sequence[Mapping[str, Any]], mixture: Mixture) -> Iterator
         }
 
 
-def _paragraphs(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, list[int]]]:
-    """Every distinct paragraph, and the numbers of those of each article."""
-    numbers: dict[str, int] = {}
-    by_title: dict[str, list[int]] = defaultdict(list)
+def _is_document(row: Mapping[str, Any]) -> bool:
+    return len(row["context"]) > DOCUMENT
+
+
+def _kind(row: Mapping[str, Any]) -> tuple[str, str, bool]:
+    """What a row's document is made of: paragraphs, or documents, of one source in one language."""
+    return row.get("source") or "", row.get("language") or "", _is_document(row)
+
+
+def _pools(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, bool], tuple[list[str], dict[str, list[int]]]]:
+    """Of each kind every distinct paragraph, and the numbers of those of each article."""
+    numbers: dict[tuple[str, str, bool], dict[str, int]] = defaultdict(dict)
+    by_title: dict[tuple[str, str, bool], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if row["context"] not in numbers:
-            numbers[row["context"]] = len(numbers)
-            by_title[row["title"]].append(numbers[row["context"]])
-    return list(numbers), by_title
+        kind, context = _kind(row), row["context"]
+        if context not in numbers[kind]:
+            numbers[kind][context] = len(numbers[kind])
+            by_title[kind][row["title"]].append(numbers[kind][context])
+    return {kind: (list(contexts), by_title[kind]) for kind, contexts in numbers.items()}
 
 
 def _draw(
@@ -119,6 +140,7 @@ def _draw(
             if text not in taken and (answerable or not any(answer in text.lower() for answer in answers)):
                 taken.add(text)
                 drawn.append(text)
-    if not drawn and count and (answerable or len(paragraphs) == 1):
-        raise UserError("the training set has too few paragraphs: lower --long_fraction and --unanswerable_fraction")
+    if not drawn and count and (answerable or len(paragraphs) == 1) and not _is_document(row):
+        of = f"{row['source']!r}, of the training set, has" if row.get("source") else "the training set has"
+        raise UserError(f"{of} too few paragraphs: lower --long_fraction and --unanswerable_fraction")
     return drawn

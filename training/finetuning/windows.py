@@ -25,7 +25,8 @@ from training.runs.cache import cache_folder, code_digest, tokenizer_digest
 from training.runs.randomness import Use, random_stream
 from training.runs.workers import in_workers
 
-from . import features, mixture
+from . import across, features, mixture
+from .across import Questions, ask_across
 from .arguments import FinetuneArguments
 from .features import NO_ANSWER, train_features
 from .mixture import Mixture, mix_lengths
@@ -69,9 +70,14 @@ class TrainingWindows(Dataset):
 
 
 def make_windows(
-    arguments: FinetuneArguments, training_args: TrainingArguments, windower: Windower, rows: "datasets.Dataset"
+    arguments: FinetuneArguments,
+    training_args: TrainingArguments,
+    windower: Windower,
+    rows: "datasets.Dataset",
+    at_hand: "datasets.Dataset | None" = None,
 ) -> TrainingWindows:
-    """The training windows of `rows`, documents lengthened as the flags say.
+    """The training windows of `rows`, documents lengthened and questions asked across languages as the flags say, from
+    what is `at_hand` (by default the rows themselves).
 
     Processes that need the same windows take turns at a lock, and all but the first find them made.
     """
@@ -86,19 +92,27 @@ def make_windows(
         arguments.documents_per_question,
     )
     if not any(answers["text"] for answers in rows["answers"]):
-        raise UserError(f"--dataset {arguments.dataset!r} has no answer in its training rows: it cannot be trained on")
+        named = " ".join(arguments.data_files or arguments.dataset)
+        raise UserError(f"--dataset {named!r} has no answer in its training rows: it cannot be trained on")
     made_of = {
         "rows": _rows_digest(rows),
+        "at_hand": at_hand and _rows_digest(at_hand),
+        "cross_language": arguments.cross_language,
         "mixture": asdict(lengths),
         "negatives": arguments.negatives,
         "windower": windower.settings,
         "tokenizer": tokenizer_digest(windower.tokenizer),
-        "code": code_digest(mixture, features, qa_windows, randomness),
+        "code": code_digest(across, mixture, features, qa_windows, randomness),
     }
     folder = cache_folder("training_windows", made_of)
     with FileLock(folder / "lock"):
         if not (folder / SUMMARY).is_file():
-            drawn = mix_lengths(list(rows), lengths) if lengths.changes_something() else iter(rows)
+            drawn: Iterator[Any] = iter(rows)
+            around = list(rows if at_hand is None else at_hand)
+            if lengths.changes_something():
+                drawn = mix_lengths(list(rows), lengths, around)
+            if arguments.cross_language:
+                drawn = ask_across(drawn, Questions(around), arguments.cross_language, training_args.seed)
             chunks = -(-len(rows) * lengths.documents_per_question // CHUNK)
             tools = (windower, arguments.negatives, training_args.seed)
             made = in_workers(_windows, tools, _chunks(drawn), arguments.num_proc)

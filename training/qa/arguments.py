@@ -4,16 +4,13 @@ from dataclasses import dataclass, field
 
 from training.corpora.options import ConcatArguments
 
+DATASETS = "squad, squad_v2, sq3, xquad, xq3, mlqa, trivia_qa, terms, babi_far, sample, file or a Hub id."
+
 
 @dataclass
 class QuestionArguments(ConcatArguments):
-    """Which questions, how documents become windows, and which answers are kept."""
+    """Where questions come from, how documents become windows, and which answers are kept."""
 
-    dataset: str = field(
-        default="squad",
-        metadata={"help": "squad, squad_v2, sq3, xquad, xq3, mlqa, trivia_qa, sample, file or a Hub id."},
-    )
-    data_files: str | None = field(default=None, metadata={"help": "A file or pattern (--dataset file)."})
     data_dir: str | None = field(
         default=None, metadata={"help": "Folder of the data set's official files; without it the Hub is asked."}
     )

@@ -35,7 +35,7 @@ SAME_ARGUMENTS = ("seed", "data_seed", "per_device_train_batch_size", "gradient_
 # What a run leaves at the top of its folder: of an earlier one an adapter would be loaded in the new model's place, a
 # threshold taken for its own, a tokenizer's file pushed. What lies deeper is neither loaded nor pushed, and stays.
 LEFT = tuple(name for name in (*RUN, *KEPT_AT_HOME) if name != CARD)
-DATA = ("train_file_path", "val_file_path", "dataset", "data_files", "eval_dataset", "eval_data_files")
+DATA = ("train_file_path", "val_file_path", "dataset", "data_files", "eval_dataset", "eval_data_files", "source_files")
 NO_MATTER = ("overwrite_output_dir", "logging_dir", "model_name", "num_proc")
 
 
@@ -46,7 +46,9 @@ def identity(training_args: TrainingArguments, **facts: Any) -> dict[str, Any]:
     run = {name: value for name, value in run.items() if name not in NO_MATTER}
     if training_args.should_save:  # it writes the mark
         folder = [f"{facts['data_dir']}/**/*.json"] if facts.get("data_dir") else []
-        run["data"] = contents([*(facts.get(name) for name in DATA), *folder])
+        given = [facts.get(name) for name in DATA]
+        files = [path for value in given for path in (value if isinstance(value, list) else [value])]
+        run["data"] = contents([*files, *folder])
     return json.loads(json.dumps(run, default=lambda value: getattr(value, "value", str(value))))
 
 

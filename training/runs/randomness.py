@@ -21,6 +21,8 @@ class Use(IntEnum):
     MASK = 6  # which tokens are predicted, and what stands in their place
     SHARDS = 7  # in which order a pass over a stream of text reads it
     BUFFER = 8  # how the sequences of such a pass are shuffled
+    CAP = 9  # which questions of a capped source are trained on
+    QUESTION = 10  # which questions are asked in another language than their document's
 
 
 def random_stream(seed: int, use: Use, *numbers: int) -> np.random.Generator:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from foundation.cli import UserError
 from training.corpora.generated import MakingArguments
-from training.qa.arguments import QuestionArguments
+from training.qa.arguments import DATASETS, QuestionArguments
 from training.runs.arguments import ModelArguments
 
 from .bootstrap import DRAWS
@@ -20,6 +20,8 @@ class ReadArguments(QuestionArguments, MakingArguments, ModelArguments):
     model_name_or_path: str = field(
         metadata={"help": "Checkpoint with a QA head, or an adapter: a folder or a Hub id."}
     )
+    dataset: str = field(default="squad", metadata={"help": DATASETS})
+    data_files: str | None = field(default=None, metadata={"help": "A file or pattern (--dataset file)."})
     output_dir: str = field(metadata={"help": "Folder for what is found: scores, answers, plots."})
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Remove what an earlier run left in --output_dir."}
@@ -60,7 +62,7 @@ class ReadArguments(QuestionArguments, MakingArguments, ModelArguments):
 class ScoreArguments(ReadArguments):
     """The flags of score.py."""
 
-    dataset: str = field(default="xquad", metadata=QuestionArguments.__dataclass_fields__["dataset"].metadata)
+    dataset: str = field(default="xquad", metadata={"help": DATASETS})
     by: str = field(default="language", metadata={"help": "What the table shows.", "choices": ("language", "length")})
 
 
@@ -68,7 +70,7 @@ class ScoreArguments(ReadArguments):
 class LengthArguments(ReadArguments):
     """The flags of length_report.py."""
 
-    dataset: str = field(default="file", metadata=QuestionArguments.__dataclass_fields__["dataset"].metadata)
+    dataset: str = field(default="file", metadata={"help": DATASETS})
     windows: list[int] = field(
         default_factory=lambda: [512], metadata={"help": "Tokens of the windows that whole reading is set against."}
     )
