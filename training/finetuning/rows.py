@@ -44,6 +44,12 @@ def load_rows(arguments: FinetuneArguments, training_args: "TrainingArguments") 
     evaluates = training_args.do_eval or training_args.eval_strategy != "no"
     holds_out = arguments.held_out_articles > 0
     output_dir = str(training_args.output_dir)
+    files = [path for source in arguments.sources for path in source.files or ()]
+    if evaluates and not holds_out and not arguments.own_evaluation and (files or len(arguments.sources) > 1):
+        raise UserError(
+            f"--do_eval would score what is trained on, {(arguments.data_files or arguments.dataset)[0]!r}: "
+            "give --eval_data_files, --eval_dataset or --held_out_articles"
+        )
     for source in arguments.sources:
         options = concat_options(source.dataset, arguments)
         if holds_out and options.nr_concats > 1 and not options.within_articles and not source.is_generated:
@@ -87,12 +93,6 @@ def _shares(arguments: FinetuneArguments, train: Any, at_hand: Any) -> str:
 
 def _load_evaluation(arguments: FinetuneArguments, output_dir: str) -> Any:
     """The validation split of --eval_dataset, of --eval_data_files, or of the only data set that is trained on."""
-    files = [path for source in arguments.sources for path in source.files or ()]
-    if not arguments.own_evaluation and (files or len(arguments.sources) > 1):
-        raise UserError(
-            f"--do_eval would score what is trained on, {(arguments.data_files or arguments.dataset)[0]!r}: "
-            "give --eval_data_files, --eval_dataset or --held_out_articles"
-        )
     dataset = arguments.scored_as
     own = {} if arguments.own_evaluation else arguments.sources[0].options
     # Options were meant for the training set, and TriviaQA takes none.

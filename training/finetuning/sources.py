@@ -150,7 +150,7 @@ def _is_trivia(source: Source) -> bool:
 
 def check_flags(sources: Sequence[Source], arguments: Any, *evaluated: tuple[str, Any]) -> None:
     """Refuse a --data_dir, or a flag of how code makes rows, that none of several sources takes."""
-    check_data_dir(arguments.data_dir, *((s.dataset, s.files and list(s.files)) for s in sources), *evaluated)
+    check_data_dir(arguments.data_dir, *((s.dataset, s.files and " ".join(s.files)) for s in sources), *evaluated)
     if len(sources) == 1:
         return  # `load_qa` knows
     names = {canonical_name(name) for name, files in evaluated if files is None}
@@ -187,14 +187,12 @@ def read_sources(sources: Sequence[Source], arguments: Any, output_dir: str) -> 
             rows = rows.add_column(name, values)
         found.append(rows)
     rows = found[0] if len(found) == 1 else datasets.concatenate_datasets(found)
-    keys = [f"{source}:{key}" for source, key in zip(rows["source"], rows["id"], strict=True)]
     where = " ".join(arguments.data_files or arguments.dataset)
-    try:
-        check_ids(keys, rows["language"], f"--dataset {where!r}, split 'train',")
-    except UserError:
-        check_ids(rows["id"], rows["language"], f"--dataset {where!r}, split 'train',")
-        raise
-    return rows if len(names) == 1 else rows.remove_columns("id").add_column("id", keys)
+    if len(names) > 1:
+        ids = [f"{source}:{key}" for source, key in zip(rows["source"], rows["id"], strict=True)]
+        rows = rows.remove_columns("id").add_column("id", ids)
+    check_ids(rows["id"], rows["language"], f"--dataset {where!r}, split 'train',")
+    return rows
 
 
 def _read(source: Source, arguments: Any, output_dir: str, alone: bool) -> Any:
