@@ -17,7 +17,7 @@ FOUND = long_reading.read_reports(ROOT / "docs" / "length")
 def test_the_tables_of_the_page_are_those_of_the_reports():
     assert FOUND, "docs/length holds no report"
     for header, rows in (long_reading.table(FOUND), long_reading.languages_table(FOUND)):
-        assert tables.markdown(header, rows) in PAGE
+        assert not rows or tables.markdown(header, rows) in PAGE
     header, rows = long_reading.table(FOUND)
     rows[0][4] += 0.01
     assert tables.markdown(header, rows) not in PAGE
