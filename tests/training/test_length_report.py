@@ -162,6 +162,7 @@ def test_the_command_ends_in_the_verdict(folder, made, tmp_path):
     assert shown[0].split() == "by group questions documents read EM F1 whole gains 95% from to".split()
     assert shown[-1].startswith(("On these 36 questions", "These 36 questions"))
     assert "documents are longer than 64 tokens" in shown[-2]
+    assert "sharded" not in done.stderr  # a line of every layer, from transformers
     twice = subprocess.run([*command, "--windows", "32", "32"], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert (twice.returncode, twice.stderr.strip()) == (2, "error: --windows 32 32 names a size twice: give each once")
 

@@ -166,14 +166,17 @@ def _trains(adapter: str, head: str, revision: str | None) -> bool:
 @contextmanager
 def _without_load_report() -> Iterator[None]:
     """Without transformers' report of weights that are missing, for an adapter fills them a moment later; what is
-    missing in the end is said here."""
-    reporter = logging.getLogger("transformers.modeling_utils")
-    before = reporter.level
-    reporter.setLevel(logging.ERROR)
+    missing in the end is said here. Who silences it is told of every layer that is not sharded, which goes with it."""
+    names = ("modeling_utils", "distributed.tensor_parallel")
+    reporters = [logging.getLogger(f"transformers.{name}") for name in names]
+    levels = [each.level for each in reporters]
+    for each in reporters:
+        each.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        reporter.setLevel(before)
+        for each, level in zip(reporters, levels, strict=True):
+            each.setLevel(level)
 
 
 def _with_adapter(model: Any, adapter: str, trainable: bool, revision: str | None) -> Any:
