@@ -175,7 +175,7 @@ def test_a_language_has_every_sentence_in_four_wordings(language):
 
 
 def test_cities_want_no_case():
-    """Russian declines most names after `в городе`, and Turkish adds endings: `Осло` and `Oslo şehri` stand as they are."""
+    """Russian declines most names after `в городе`, Turkish adds endings: `Осло` and `Oslo şehri` stand as they are."""
     assert all(city[-1] in "оеиу" for city in templates("ru")["cities"])
     inflected = [text for text in _strings(templates("tr")) if re.search(r"{(city|role|name)}['’\w]", text)]
     assert not inflected

@@ -52,8 +52,8 @@ def check_same_run(this: dict[str, Any], other: dict[str, Any], output_dir: Path
     if different:
         name = different[0]
         raise UserError(
-            f"--output_dir {str(output_dir)!r} holds another run's scores ({name} was {short_repr(other.get(name))}, now "
-            f"{short_repr(this.get(name))}): choose another folder, or add --overwrite_output_dir"
+            f"--output_dir {str(output_dir)!r} holds another run's scores ({name} was {short_repr(other.get(name))}, "
+            f"now {short_repr(this.get(name))}): choose another folder, or add --overwrite_output_dir"
         )
 
 
