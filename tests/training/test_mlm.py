@@ -16,7 +16,7 @@ from tests.training import tiny
 from training.pretraining import loss as masked_loss
 from training.pretraining.loss import LongformerForMaskedLM, sum_cross_entropy
 from training.pretraining.masking import Masker
-from training.pretraining.packing import pack
+from training.pretraining.packing import Packing, pack
 from training.pretraining.scores import cut, score
 from training.pretraining.source import TextFile
 from training.pretraining.trainer import freeze_global_projections, with_global_projections
@@ -213,7 +213,9 @@ def test_cutting_keeps_every_prediction_once(tokenizer):
 
 def test_scores_equal_a_plain_computation(models, tokenizer, tmp_path):
     (tmp_path / "val.txt").write_text(tiny.text(3_000))
-    packed = pack(TextFile(str(tmp_path / "val.txt")), tokenizer, 64, tmp_path / "pack", count_bytes=True)
+    packed = pack(
+        TextFile(str(tmp_path / "val.txt")), tokenizer, 64, tmp_path / "pack", packing=Packing(count_bytes=True)
+    )
     native, ours = (model.eval() for model in models)
     nats, tokens, text_bytes = 0.0, 0, 0
     for row in range(5):

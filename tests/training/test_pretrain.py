@@ -140,6 +140,29 @@ def test_a_stream_needs_no_pack(command, material):
     assert (output_dir / "model.safetensors").exists() and not (material / "unused").exists()
 
 
+def test_documents_apart_and_words_whole_from_a_folder_of_json_lines(command, material, tmp_path):
+    for name, path in (("train", "train.raw"), ("val", "val.raw")):
+        (tmp_path / name).mkdir()
+        rows = [json.dumps({"body": line}) for line in (material / path).read_text().splitlines() if line]
+        (tmp_path / name / "rows.jsonl").write_text("\n".join(rows))
+    output_dir = command(
+        "--do_train", "--do_eval", "--line_by_line", "--whole_word_mask", text_column="body", packed_dir=None,
+        train_file_path=tmp_path / "train", val_file_path=tmp_path / "val", max_steps=20, save_steps=20,
+        logging_steps=20, eval_steps=20, per_device_train_batch_size=4, max_eval_sequences=0,
+    )  # fmt: skip
+    results = json.loads((output_dir / "pretrain_results.json").read_text())
+    assert results["after"]["eval_loss"] < results["before"]["eval_loss"]
+    # Lines are shorter than 64 tokens, so both lengths read the same but where 16 cuts one.
+    assert abs(results["after"]["eval_loss"] - results["after"]["eval_loss_16"]) < 1
+    with pytest.raises(UserError, match="belongs to another run"):
+        (tmp_path / "train/more.jsonl").write_text('{"body": "one more"}')
+        command(
+            "--do_train", "--line_by_line", "--whole_word_mask", "--resume_from_checkpoint", text_column="body",
+            packed_dir=None, train_file_path=tmp_path / "train", val_file_path=None, max_steps=22, save_steps=20,
+            per_device_train_batch_size=4,
+        )  # fmt: skip
+
+
 def test_checkpoints_beyond_the_limit_are_deleted_after_the_new_one_is_marked(command):
     output_dir = command("--do_train", save_steps=1, save_total_limit=2)
     assert sorted(path.name for path in output_dir.glob("checkpoint-*")) == ["checkpoint-5", "checkpoint-6"]
@@ -234,6 +257,8 @@ def test_a_dataset_that_cannot_be_reached_is_one_sentence(command, monkeypatch):
         ({"train_file_path": None}, "nothing to train on"),
         ({"train_file_path": "missing.raw"}, "--train_file_path 'missing.raw' is not a file"),
         ({"dataset_name": "org/wikitext"}, "exclude each other"),
+        ({"line_by_line": True, "document_separator": "</s>"}, "--line_by_line keeps documents apart"),
+        ({"document_separator": "<doc>", "packed_dir": None}, "--document_separator '<doc>' is no token"),
         ({"model_name_or_path": "no/such/model"}, "no/such/model"),
         ({"resume_from_checkpoint": "nowhere"}, "--resume_from_checkpoint 'nowhere' is not a whole checkpoint"),
     ],

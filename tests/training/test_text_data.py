@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from foundation.cli import UserError
 from tests.training import tiny
 from training.pretraining import packing as text_data
-from training.pretraining.packing import PackedText, StreamedText, pack
+from training.pretraining.packing import PackedText, Packing, StreamedText, pack
 from training.pretraining.source import TextFile, TextRows, TextTable
 
 
@@ -75,7 +75,7 @@ def _embedded_tokenizer():
 @pytest.mark.parametrize("kind", ["bpe", "xlm-r"])
 def test_bytes_of_the_tokens_are_the_bytes_of_the_text(file, tokenizer, tmp_path, kind):
     tok = tokenizer if kind == "bpe" else _embedded_tokenizer()
-    packed = pack(TextFile(str(file)), tok, 10, tmp_path / "pack", count_bytes=True)
+    packed = pack(TextFile(str(file)), tok, 10, tmp_path / "pack", packing=Packing(count_bytes=True))
     rows = [packed[i]["n_bytes"] for i in range(len(packed))]
     assert all(row[0] == row[-1] == 0 for row in rows)
     total = sum(int(row.sum()) for row in rows)

@@ -6,19 +6,14 @@ from typing import Any
 import numpy as np
 
 from foundation.cli import UserError
+from training.runs.alignment import tokens_of
 
 from .model import prompt
 
 
 def cut(text: str, tokenizer: Any, lengths: Iterator[int]) -> Iterator[str]:
     """Consecutive parts of `text`, each of as many tokens as `lengths` says next, and nothing left out between them."""
-    if not tokenizer.is_fast:
-        raise UserError(
-            f"{type(tokenizer).__name__} does not say where its tokens stand in the text: take a model with a "
-            "tokenizer.json"
-        )
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    starts = [start for start, _ in encoded["offset_mapping"]]
+    starts = [start for start, _ in tokens_of(tokenizer, [text])[0][1]]
     at = 0
     while at < len(starts):
         following = at + next(lengths)

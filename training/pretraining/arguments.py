@@ -31,13 +31,29 @@ DEFAULTS = {
 class PretrainArguments(SharedArguments):
     """Which text to train on and how it is packed, masked and scored."""
 
-    train_file_path: str | None = field(default=None, metadata={"help": "Raw UTF-8 text to train on."})
-    val_file_path: str | None = field(default=None, metadata={"help": "Raw UTF-8 text to score."})
+    train_file_path: str | None = field(
+        default=None, metadata={"help": "Text to train on: raw UTF-8, JSON lines (.jsonl), or a folder of either."}
+    )
+    val_file_path: str | None = field(default=None, metadata={"help": "The same, to score."})
     dataset_name: str | None = field(default=None, metadata={"help": "A dataset on the Hub instead of files."})
     dataset_config: str | None = field(default=None, metadata={"help": "Its configuration, if it has several."})
     train_split: str = field(default="train", metadata={"help": "Split of the Hub dataset to train on."})
     validation_split: str = field(default="validation", metadata={"help": "Split of the Hub dataset to score."})
-    text_column: str = field(default="text", metadata={"help": "Column of the Hub dataset that holds the text."})
+    text_column: str = field(
+        default="text", metadata={"help": "Column of the Hub dataset, or field of the JSON lines, that holds the text."}
+    )
+    line_by_line: bool = field(
+        default=False,
+        metadata={"help": "Each line, or row, is a document of its own: no sequence holds more than one."},
+    )
+    document_separator: str | None = field(
+        default=None,
+        metadata={
+            "help": "Token between documents that are joined, such as </s>; a document is a row of JSON lines or of a "
+            "dataset, or what blank lines part in raw text."
+        },
+    )
+    whole_word_mask: bool = field(default=False, metadata={"help": "Mask all tokens of a word or none."})
     streaming: bool = field(
         default=False, metadata={"help": "Pack the training text while it is read; nothing is written to disk."}
     )
@@ -69,6 +85,10 @@ class PretrainArguments(SharedArguments):
             raise UserError(
                 f"--max_eval_sequences {self.max_eval_sequences} is not a number of sequences: give 1 or more, or 0 "
                 "for all"
+            )
+        if self.line_by_line and self.document_separator is not None:
+            raise UserError(
+                "--line_by_line keeps documents apart and --document_separator joins them: give one of the two"
             )
         if training_args.train_sampling_strategy == "sequential":
             raise UserError(

@@ -1,7 +1,8 @@
 """Text as packed sequences of equal length: tokenised once into memory-mapped Arrow, or streamed.
 
 A packed sequence is [CLS] n-2 tokens of running text [SEP], without padding; texts follow one another as they stand,
-as in Longformer's own pre-training. `pack` writes one Arrow file a shard and a manifest, `PackedText` reads them. A
+as in Longformer's own pre-training. With `Packing` a separator stands between documents, or a sequence holds of one
+document only, and may be shorter. `pack` writes one Arrow file a shard and a manifest, `PackedText` reads them. A
 killed run keeps the shards that are whole; processes that need the same pack take turns at a lock, and all but the
 first find it done. What is read stays small in memory: a few shards are mapped at a time, whatever the corpus.
 """
@@ -10,6 +11,7 @@ import functools
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from tqdm import tqdm
 
 from foundation.cli import UserError
 from foundation.files import write_atomically
+from training.corpora.normalise import UNSPACED
+from training.runs.alignment import tokens_of
 from training.runs.cache import cache_folder, tokenizer_digest
 from training.runs.randomness import Use, random_stream
 from training.runs.workers import in_workers
@@ -31,68 +35,167 @@ from .source import TextSource
 MANIFEST = "pack.json"
 OPEN_SHARDS = 8  # mapped at a time; a shard of 16 MB of text is about 16 MB of tokens
 SHUFFLE_BUFFER = 256  # sequences of a stream
+LONGEST_PIECE = 100_000  # characters given to the tokenizer at once, in a text without line ends
+NOTHING = -1  # where a sequence is shorter
+
+
+@dataclass(frozen=True)
+class Packing:
+    """What becomes of documents, and what is kept of each token beside its id.
+
+    Attributes:
+        line_by_line: each line, or row, is a document, and no sequence holds more than one.
+        document_separator: a token of the vocabulary that stands between documents.
+        count_bytes: keep n_bytes, the bytes of text behind each token.
+        whole_words: keep word_starts, 1 where a token begins a word.
+    """
+
+    line_by_line: bool = False
+    document_separator: str | None = None
+    count_bytes: bool = False
+    whole_words: bool = False
+
+    @property
+    def columns(self) -> list[str]:
+        extra = (("n_bytes", self.count_bytes), ("word_starts", self.whole_words))
+        return ["input_ids", *(name for name, wanted in extra if wanted)]
+
+
+RUNNING_TEXT = Packing()
 
 
 class Packer:
-    """Cuts running text into sequences of `length` token ids, with the bytes of text behind each token if asked.
+    """Cuts running text into sequences of `length` token ids, with what `packing` wants to know of each token.
 
-    Raises UserError for a tokenizer without [CLS]/[SEP], or one that cannot tell where its tokens lie.
+    Args:
+        rows: each entry of the text is a document; else blank lines part documents.
+
+    Raises UserError for a tokenizer without [CLS]/[SEP], or a separator that it does not know.
     """
 
-    def __init__(self, tokenizer: Any, length: int, count_bytes: bool = False):
+    def __init__(self, tokenizer: Any, length: int, packing: Packing = RUNNING_TEXT, rows: bool = False):
         if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
             raise UserError(f"the tokenizer of {tokenizer.name_or_path!r} has no [CLS] and [SEP]: it is no encoder's")
-        if count_bytes and not tokenizer.is_fast:
-            raise UserError(f"the tokenizer of {tokenizer.name_or_path!r} is a slow one, which gives no offsets")
-        self.tokenizer, self.length, self.count_bytes = tokenizer, length, count_bytes
+        self.tokenizer, self.length, self.packing, self.rows = tokenizer, length, packing, rows
+        separator = packing.document_separator
+        if separator is not None and separator not in tokenizer.get_vocab():
+            raise UserError(
+                f"--document_separator {separator!r} is no token of {tokenizer.name_or_path!r}: give one that it "
+                f"knows, such as {tokenizer.sep_token!r}"
+            )
+        between = [] if separator is None else [tokenizer.convert_tokens_to_ids(separator), 0, 0]
+        self.between = np.array(between, np.int32)[: len(packing.columns), None]
 
     def sequences(self, batches: Iterable[list[str]]) -> Iterator[dict[str, np.ndarray]]:
-        """Blocks of whole sequences: {"input_ids": int32 [rows, length], "n_bytes": int32 [rows, length]}.
+        """Blocks of sequences, by column: int32 [rows, length], -1 where a document ended before.
 
         The bytes of a token reach from the end of the token before it to its own end, so that they add up to the
-        text. What is left at the end (fewer than length - 2 tokens) is dropped.
+        text. Of running text, what is left at the end (fewer than length - 2 tokens) is dropped.
         """
-        left = np.zeros((2 if self.count_bytes else 1, 0), np.int32)
-        pending = 0
-        for lines in batches:
-            block, pending = self._encode(lines, pending)
-            left = np.concatenate([left, block], axis=1)
+        if self.packing.line_by_line:
+            yield from self._apart(batches)
+            return
+        left = np.zeros((len(self.packing.columns), 0), np.int32)
+        pending, inside = 0, False
+        for entries in batches:
+            for text, ends in self._texts(entries):
+                if ends:  # the next document is parted from this one
+                    left, inside = (np.concatenate([left, self.between], axis=1), False) if inside else (left, False)
+                    continue
+                block, pending = self._encode(text, pending)
+                left, inside = np.concatenate([left, block], axis=1), inside or block.shape[1] > 0
             rows = left.shape[1] // (self.length - 2)
             if rows:
                 body, left = np.split(left, [rows * (self.length - 2)], axis=1)
                 yield self._frame(body.reshape(len(body), rows, -1))
 
-    def _frame(self, body: np.ndarray) -> dict[str, np.ndarray]:
-        framed = np.zeros((*body.shape[:2], self.length), np.int32)
-        framed[:, :, 1:-1] = body
-        framed[0, :, 0], framed[0, :, -1] = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
-        return dict(zip(("input_ids", "n_bytes"), framed, strict=False))
+    def _texts(self, entries: list[str]) -> Iterator[tuple[list[str], bool]]:
+        """Runs of entries to tokenise together, and (nothing, True) where a document ends."""
+        if not self.between.size:
+            yield entries, False
+            return
+        run: list[str] = []
+        for entry in entries:
+            run.append(entry)
+            if self.rows or not entry.strip():
+                yield run, False
+                yield [], True
+                run = []
+        if run:
+            yield run, False
 
-    def _encode(self, lines: list[str], pending: int) -> tuple[np.ndarray, int]:
-        """Token ids (and byte counts) of some lines; `pending` bytes belong to no token yet."""
-        encoded = self.tokenizer(
-            lines,
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            return_offsets_mapping=self.count_bytes,
-            verbose=False,
-        )
-        ids = np.fromiter(chain.from_iterable(encoded["input_ids"]), np.int32)
-        if not self.count_bytes:
-            return ids[None], 0
-        counts: list[np.ndarray] = []
-        for line, offsets in zip(lines, encoded["offset_mapping"], strict=True):
-            widths = _character_bytes(line)
-            if not offsets:
-                pending += int(widths[-1])
-                continue
-            ends = np.maximum.accumulate(widths[[end for _, end in offsets]])
-            of_tokens = np.diff(ends, prepend=0)
-            of_tokens[0] += pending
-            counts.append(of_tokens)
-            pending = int(widths[-1] - ends[-1])
-        return np.stack([ids, np.concatenate(counts) if counts else ids]).astype(np.int32), pending
+    def _apart(self, batches: Iterable[list[str]]) -> Iterator[dict[str, np.ndarray]]:
+        body = self.length - 2
+        for entries in batches:
+            rows = []
+            for entry in entries:
+                block, _ = self._encode([entry], 0)
+                for start in range(0, block.shape[1], body):
+                    rows.append(np.full((len(block), 1, body), NOTHING, np.int32))
+                    part = block[:, start : start + body]
+                    rows[-1][:, 0, : part.shape[1]] = part
+            if rows:
+                yield self._frame(np.concatenate(rows, axis=1))
+
+    def _frame(self, body: np.ndarray) -> dict[str, np.ndarray]:
+        """`body` [columns, rows, length - 2] between [CLS] and [SEP], which count no bytes and begin no word."""
+        framed = np.full((*body.shape[:2], self.length), NOTHING, np.int32)
+        framed[:, :, 1:-1] = body
+        ends = 1 + (body[0] != NOTHING).sum(axis=1)
+        rows = np.arange(body.shape[1])
+        framed[:, :, 0] = framed[:, rows, ends] = 0
+        framed[0, :, 0], framed[0, rows, ends] = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
+        return dict(zip(self.packing.columns, framed, strict=True))
+
+    def _encode(self, entries: list[str], pending: int) -> tuple[np.ndarray, int]:
+        """[columns, tokens] of some lines; `pending` bytes belong to no token yet."""
+        pieces = [
+            entry[start : start + LONGEST_PIECE] for entry in entries for start in range(0, len(entry), LONGEST_PIECE)
+        ]
+        if len(self.packing.columns) == 1:
+            encoded = self.tokenizer(
+                pieces,
+                add_special_tokens=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
+            return np.fromiter(chain.from_iterable(encoded["input_ids"]), np.int32)[None], 0
+        ids, offsets = zip(*tokens_of(self.tokenizer, pieces), strict=True) if pieces else ((), ())
+        found = [np.fromiter(chain.from_iterable(ids), np.int32)]
+        if self.packing.count_bytes:
+            counts = [np.zeros(0, np.int64)]
+            for piece, of_piece in zip(pieces, offsets, strict=True):
+                of_tokens, pending = _token_bytes(piece, of_piece, pending)
+                counts.append(of_tokens)
+            found.append(np.concatenate(counts))
+        if self.packing.whole_words:
+            starts = [word_starts(*pair) for pair in zip(pieces, offsets, strict=True)]
+            found.append(np.concatenate([np.zeros(0, bool), *starts]))
+        return np.stack([column.astype(np.int32) for column in found]), pending
+
+
+def _token_bytes(text: str, offsets: list[tuple[int, int]], pending: int) -> tuple[np.ndarray, int]:
+    """The bytes of each token, `pending` ones before the first; and those after the last."""
+    widths = _character_bytes(text)
+    if not offsets:
+        return np.zeros(0, np.int64), pending + int(widths[-1])
+    ends = np.maximum.accumulate(widths[[end for _, end in offsets]])
+    of_tokens = np.diff(ends, prepend=0)
+    of_tokens[0] += pending
+    return of_tokens, int(widths[-1] - ends[-1])
+
+
+def word_starts(text: str, offsets: list[tuple[int, int]]) -> np.ndarray:
+    """bool [tokens]: whether white space stands between a token and the one before it, or its script has none."""
+    starts = np.zeros(len(offsets), bool)
+    before = 0
+    for number, (start, end) in enumerate(offsets):
+        first = start + len(text[start:end]) - len(text[start:end].lstrip())  # some tokens hold the space before them
+        gap = text[min(before, first) : first]
+        starts[number] = number == 0 or gap.strip() != gap or UNSPACED.match(text, first) is not None
+        before = max(before, end)
+    return starts
 
 
 def _character_bytes(text: str) -> np.ndarray:
@@ -126,7 +229,13 @@ class PackedText(torch.utils.data.Dataset):
         row = index - int(self._ends[shard]) + self.rows[shard]
         table = _open_shard(str(_shard_path(self.folder, shard)))
         columns = {name: table.column(name)[row].values.to_numpy() for name in table.column_names}
-        return {**columns, "epoch": epoch}
+        return {**_written(columns), "epoch": epoch}
+
+
+def _written(row: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A sequence without the places after its end."""
+    size = int((row["input_ids"] != NOTHING).sum())
+    return {name: values[:size] for name, values in row.items()}
 
 
 @functools.lru_cache(OPEN_SHARDS)
@@ -141,8 +250,8 @@ class StreamedText(torch.utils.data.IterableDataset):
     the stream again up to its place, so it goes on with exactly the sequences that an uninterrupted one would see.
     """
 
-    def __init__(self, source: TextSource, tokenizer: Any, length: int, seed: int):
-        self.source, self.packer, self.seed = source, Packer(tokenizer, length), seed
+    def __init__(self, source: TextSource, tokenizer: Any, length: int, seed: int, packing: Packing = RUNNING_TEXT):
+        self.source, self.packer, self.seed = source, Packer(tokenizer, length, packing, source.rows), seed
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = torch.utils.data.get_worker_info()
@@ -153,9 +262,9 @@ class StreamedText(torch.utils.data.IterableDataset):
             rng = random_stream(self.seed, Use.BUFFER, epoch, first)
             texts = chain.from_iterable(self.source.read(int(shard)) for shard in shards)
             seen = 0
-            for ids in _shuffled(self.packer.sequences(texts), rng):
+            for row in _shuffled(self.packer.sequences(texts), rng):
                 seen += 1
-                yield {"input_ids": ids, "epoch": epoch}
+                yield {**_written(row), "epoch": epoch}
             if not seen and len(shards):
                 raise UserError(f"{self.source.name} holds fewer tokens than one sequence of {self.packer.length}")
             if not seen:
@@ -163,15 +272,17 @@ class StreamedText(torch.utils.data.IterableDataset):
             epoch += 1
 
 
-def _shuffled(blocks: Iterable[dict[str, np.ndarray]], rng: np.random.Generator) -> Iterator[np.ndarray]:
-    buffer: list[np.ndarray] = []
-    for ids in chain.from_iterable(block["input_ids"] for block in blocks):
-        if len(buffer) < SHUFFLE_BUFFER:
-            buffer.append(ids)
-            continue
-        place = int(rng.integers(len(buffer)))
-        yield buffer[place]
-        buffer[place] = ids
+def _shuffled(blocks: Iterable[dict[str, np.ndarray]], rng: np.random.Generator) -> Iterator[dict[str, np.ndarray]]:
+    buffer: list[dict[str, np.ndarray]] = []
+    for block in blocks:
+        for number in range(len(block["input_ids"])):
+            row = {name: values[number] for name, values in block.items()}
+            if len(buffer) < SHUFFLE_BUFFER:
+                buffer.append(row)
+                continue
+            place = int(rng.integers(len(buffer)))
+            yield buffer[place]
+            buffer[place] = row
     for place in rng.permutation(len(buffer)):
         yield buffer[place]
 
@@ -183,7 +294,7 @@ def pack(
     folder: str | Path | None = None,
     *,
     num_proc: int = 1,
-    count_bytes: bool = False,
+    packing: Packing = RUNNING_TEXT,
 ) -> PackedText:
     """Tokenise and pack `source` once, into `folder` or a folder of the cache that its content names.
 
@@ -193,9 +304,11 @@ def pack(
         "length": length,
         "tokenizer": tokenizer_digest(tokenizer),
         "text": source.digest(),
-        "count_bytes": count_bytes,
+        "count_bytes": packing.count_bytes,
         "shards": source.shards,
     }
+    made_with |= {name: value for name, value in asdict(packing).items() if value}  # older packs know none of them
+    packer = Packer(tokenizer, length, packing, source.rows)
     if folder is None:
         folder = cache_folder("packed_text", made_with)
     folder = Path(folder)
@@ -205,7 +318,7 @@ def pack(
         manifest = _check_made_with(folder, made_with)
         if "rows" not in manifest:
             write_atomically(folder / MANIFEST, json.dumps(manifest))
-            _write_missing_shards(source, Packer(tokenizer, length, count_bytes), folder, num_proc)
+            _write_missing_shards(source, packer, folder, num_proc)
             manifest["rows"] = [_open_shard(str(_shard_path(folder, n))).num_rows for n in range(source.shards)]
             write_atomically(folder / MANIFEST, json.dumps(manifest))
     if sum(manifest["rows"]) == 0:
@@ -225,7 +338,7 @@ def _write_missing_shards(source: TextSource, packer: Packer, folder: Path, num_
 def _write_shard(tools: tuple[TextSource, Packer, Path], shard: int) -> None:
     source, packer, folder = tools
     path = _shard_path(folder, shard)
-    names = ["input_ids", "n_bytes"] if packer.count_bytes else ["input_ids"]
+    names = packer.packing.columns
     schema = pa.schema([(name, pa.list_(pa.int32(), packer.length)) for name in names])
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
@@ -247,7 +360,8 @@ def _check_made_with(folder: Path, made_with: dict[str, Any]) -> dict[str, Any]:
     if not path.exists():
         return {"made_with": made_with}
     manifest = json.loads(path.read_text())
-    others = [name for name, value in made_with.items() if manifest["made_with"].get(name) != value]
+    made = manifest["made_with"]
+    others = [name for name in {**made_with, **made} if made.get(name) != made_with.get(name)]
     if others:
         raise UserError(
             f"the pack in {str(folder)!r} was made with another {' and another '.join(others)}: give another folder, "

@@ -85,7 +85,9 @@ def score(
     for start in progress:
         rows = [packed[i] for i in range(start + first, start + first + batch_size) if i < sequences]
         nothing = not rows
-        masked = [(*masker.mask(row["input_ids"], 0), row["n_bytes"]) for row in (rows or [packed[0]])]
+        masked = [
+            (*masker.mask(row["input_ids"], 0, row.get("word_starts")), row["n_bytes"]) for row in (rows or [packed[0]])
+        ]
         pieces = [cut(ids, labels, n_bytes, length, tokenizer.pad_token_id) for ids, labels, n_bytes in masked]
         ids, attention, labels = (
             torch.from_numpy(np.concatenate([getattr(piece, name) for piece in pieces])).to(accelerator.device)

@@ -1,10 +1,12 @@
-"""Raw text in shards of a fixed size, from a file or from a dataset on the Hub.
+"""Raw text in shards of a fixed size: a file, JSON lines, a folder of either, or a dataset on the Hub.
 
 A source knows how many shards it has and reads any of them by itself, so that packing can be split over processes and
-taken up again. Lines keep their ends, and no two shards share a byte: the shards joined are the text.
+taken up again. Lines keep their ends, and no two shards share a byte: the shards joined are the text. A row of JSON
+lines or of a dataset is one entry, whatever line ends are in it.
 """
 
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -16,12 +18,16 @@ from foundation.cli import UserError, short_repr
 
 SHARD_BYTES = 1 << 24
 SHARD_ROWS = 20_000
-LONGEST_PIECE = 100_000  # characters given to the tokenizer at once, in a text without line ends
-BATCH_LINES = 512
+BATCH_LINES, BATCH_CHARACTERS = 512, 1 << 22
+JSON_LINES = (".jsonl", ".ndjson")
+FOLDER = (".txt", ".raw", ".text", *JSON_LINES)  # what is read of a folder
 
 
 class TextSource(Protocol):
-    """Text in `shards` pieces; `name` is how the user gave it, `digest` changes with the content."""
+    """Text in `shards` pieces; `name` is how the user gave it, `digest` changes with the content; `rows` says that each
+    entry is a document by itself, while of lines it is blank ones that part documents."""
+
+    rows: bool
 
     @property
     def name(self) -> str: ...
@@ -30,7 +36,7 @@ class TextSource(Protocol):
     def shards(self) -> int: ...
 
     def read(self, shard: int) -> Iterator[list[str]]:
-        """Batches of lines of one shard, in order, line ends kept."""
+        """Batches of lines or rows of one shard, in order, line ends kept; none is empty."""
 
     def digest(self) -> str: ...
 
@@ -42,11 +48,15 @@ class TextFile:
     path: str
     argument: str = "--train_file_path"
     shard_bytes: int = SHARD_BYTES
+    rows = False
 
     def __post_init__(self) -> None:
         path = Path(self.path)
         if not path.is_file():
-            raise UserError(f"{self.name} is not a file: give the path of a raw text file, such as wiki.train.raw")
+            raise UserError(
+                f"{self.name} is not a file: give the path of a raw text file, such as wiki.train.raw, of JSON "
+                "lines, or of a folder of either"
+            )
         if path.stat().st_size == 0:
             raise UserError(f"{self.name} is empty: give a file with text in it")
         with path.open("rb") as file:
@@ -88,6 +98,9 @@ class TextFile:
         line_end = ahead.find(b"\n")
         if line_end >= 0:
             return position + line_end + 1
+        return self._cut_in_line(file, position, ahead)
+
+    def _cut_in_line(self, file: Any, position: int, ahead: bytes) -> int:
         return position + next((i for i, byte in enumerate(ahead[:4]) if byte & 0xC0 != 0x80), 0)
 
     def digest(self) -> str:
@@ -95,8 +108,100 @@ class TextFile:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@dataclass(frozen=True)
+class JsonLines(TextFile):
+    """One JSON object a line, of which `column` is the text; a text that lacks a line end gets one."""
+
+    column: str = "text"
+    rows = True
+
+    def read(self, shard: int) -> Iterator[list[str]]:
+        for lines in super().read(shard):
+            yield [self._text(line) for line in lines if line.strip()]
+
+    def _text(self, line: str) -> str:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{self.name} is not JSON lines: {short_repr(line)} cannot be read ({error.msg})"
+            ) from error
+        if not isinstance(row, dict):
+            raise UserError(f"{self.name} is not JSON lines of objects: it holds {short_repr(row)}")
+        check_column(list(row), self.column, f"a line of {self.name}")
+        return _line(row[self.column], short_repr(line), self)
+
+    def _cut_in_line(self, file: Any, position: int, ahead: bytes) -> int:
+        """A row is never cut, however long it is."""
+        file.seek(position)
+        return position + len(file.readline())
+
+    def digest(self) -> str:
+        return f"{super().digest()}-{self.column}"
+
+
+class TextFolder:
+    """The files of a folder, small ones together in a shard, in the order of their names; a blank line after each."""
+
+    def __init__(self, folder: str, argument: str, column: str):
+        self.name = f"{argument} {folder!r}"
+        found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in FOLDER and path.is_file())
+        if not found:
+            raise UserError(f"{self.name} is a folder without text: it holds no file named {', '.join(FOLDER)}")
+        empty = [path for path in found if path.stat().st_size == 0]
+        if empty:
+            print(f"note: {len(empty)} files of {self.name} are empty, {empty[0].name!r} the first", file=sys.stderr)
+        self.files = [_text_file(path, argument, column) for path in found if path not in empty]
+        kinds = {file.rows for file in self.files}
+        if len(kinds) != 1:
+            raise UserError(
+                f"{self.name} holds raw text and JSON lines, or only empty files: give a folder of one kind"
+            )
+        self.rows = kinds.pop()
+        self._shards: list[list[tuple[TextFile, int]]] = []
+        room = 0
+        for file in self.files:
+            size = os.path.getsize(file.path)
+            if size > room:
+                self._shards += [[(file, number)] for number in range(file.shards)]
+                room = SHARD_BYTES - size
+            else:
+                self._shards[-1] += [(file, number) for number in range(file.shards)]
+                room -= size
+
+    @property
+    def shards(self) -> int:
+        return len(self._shards)
+
+    def read(self, shard: int) -> Iterator[list[str]]:
+        for file, number in self._shards[shard]:
+            yield from file.read(number)
+            if not self.rows and number == file.shards - 1:
+                yield ["\n"]
+
+    def digest(self) -> str:
+        return hashlib.sha256("".join(file.digest() for file in self.files).encode()).hexdigest()
+
+
+def open_files(path: str, argument: str, column: str) -> TextFile | TextFolder:
+    """Raw text, JSON lines (by the name's end), or a folder of either.
+
+    Raises UserError for one that is missing, empty or binary.
+    """
+    folder = Path(path).expanduser()
+    return TextFolder(str(folder), argument, column) if folder.is_dir() else _text_file(folder, argument, column)
+
+
+def _text_file(path: Path, argument: str, column: str) -> TextFile:
+    if path.suffix.lower() in JSON_LINES:
+        return JsonLines(str(path), argument, column=column)
+    return TextFile(str(path), argument)
+
+
 class TextTable:
     """The text column of a map-style `datasets.Dataset`; a row that lacks a line end gets one."""
+
+    rows = True
 
     def __init__(self, dataset: Any, column: str, name: str, shard_rows: int = SHARD_ROWS):
         check_column(dataset.column_names, column, name)
@@ -123,6 +228,7 @@ class TextTable:
 class TextRows:
     """The text column of an `IterableDataset`: one shard that is read from the Hub as it is used."""
 
+    rows = True
     shards = 1
 
     def __init__(self, dataset: Any, column: str, name: str):
@@ -149,21 +255,26 @@ def check_column(columns: list[str], column: str, name: str) -> None:
         raise UserError(f"--text_column {column!r} is not a column of {name}: choose from {', '.join(columns)}")
 
 
-def _line(text: Any, number: int, table: "TextTable | TextRows") -> str:
+def _line(text: Any, row: int | str, table: "TextTable | TextRows | JsonLines") -> str:
     """The text of a row with a line end; a row without a text is an empty line."""
     if text is None:
         return "\n"
     if not isinstance(text, str):
         raise UserError(
-            f"{table.name}, row {number}: --text_column {table.column!r} holds {short_repr(text)}, which is no text: "
+            f"{table.name}, row {row}: --text_column {table.column!r} holds {short_repr(text)}, which is no text: "
             "choose another column"
         )
     return text if text.endswith("\n") else text + "\n"
 
 
 def _batches(lines: list[str]) -> Iterator[list[str]]:
-    pieces = [
-        line[start : start + LONGEST_PIECE] for line in lines for start in range(0, len(line), LONGEST_PIECE)
-    ]  # an empty line has at least its line end
-    for start in range(0, len(pieces), BATCH_LINES):
-        yield pieces[start : start + BATCH_LINES]
+    batch: list[str] = []
+    size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line)
+        if len(batch) == BATCH_LINES or size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

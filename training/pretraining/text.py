@@ -1,13 +1,14 @@
 """The training and evaluation text of pretrain.py, from files or from the Hub, packed or streamed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from foundation.cli import UserError, one_line
 
 from .arguments import PretrainArguments
-from .packing import PackedText, StreamedText, pack
-from .source import TextFile, TextRows, TextSource, TextTable
+from .packing import PackedText, Packing, StreamedText, pack
+from .source import TextRows, TextSource, TextTable, open_files
 
 
 def open_text(arguments: PretrainArguments, training_args: Any) -> tuple[TextSource | None, TextSource | None]:
@@ -29,15 +30,17 @@ def pack_text(
     """Both texts as sequences; the one to score first, for it is short, and its faults show before hours of packing."""
     eval_text = None
     train_text: PackedText | StreamedText | None = None
+    documents = Packing(arguments.line_by_line, arguments.document_separator, whole_words=arguments.whole_word_mask)
     if scored is not None:
         folder = _packed_dir(arguments, "validation")
-        eval_text = pack(scored, tokenizer, arguments.max_pos, folder, num_proc=arguments.num_proc, count_bytes=True)
+        packing = replace(documents, count_bytes=True)
+        eval_text = pack(scored, tokenizer, arguments.max_pos, folder, num_proc=arguments.num_proc, packing=packing)
     if train is not None and arguments.streaming:
         seed = training_args.data_seed if training_args.data_seed is not None else training_args.seed
-        train_text = StreamedText(train, tokenizer, arguments.max_pos, seed)
+        train_text = StreamedText(train, tokenizer, arguments.max_pos, seed, documents)
     elif train is not None:
         folder = _packed_dir(arguments, "train")
-        train_text = pack(train, tokenizer, arguments.max_pos, folder, num_proc=arguments.num_proc)
+        train_text = pack(train, tokenizer, arguments.max_pos, folder, num_proc=arguments.num_proc, packing=documents)
     return train_text, eval_text
 
 
@@ -47,7 +50,7 @@ def _packed_dir(arguments: PretrainArguments, part: str) -> Path | None:
 
 def _train_source(arguments: PretrainArguments) -> TextSource:
     if arguments.train_file_path is not None:
-        return TextFile(str(Path(arguments.train_file_path).expanduser()))
+        return open_files(arguments.train_file_path, "--train_file_path", arguments.text_column)
     dataset, name = _from_hub(arguments, arguments.train_split, arguments.streaming)
     if arguments.streaming:
         return TextRows(dataset, arguments.text_column, name)
@@ -56,7 +59,7 @@ def _train_source(arguments: PretrainArguments) -> TextSource:
 
 def _validation_source(arguments: PretrainArguments) -> TextSource | None:
     if arguments.val_file_path is not None:
-        return TextFile(str(Path(arguments.val_file_path).expanduser()), "--val_file_path")
+        return open_files(arguments.val_file_path, "--val_file_path", arguments.text_column)
     if arguments.dataset_name is None:
         return None
     dataset, name = _from_hub(arguments, arguments.validation_split, streaming=False)

@@ -21,6 +21,7 @@ import torch
 
 from conversion.tokens import document_token_type
 from foundation.cli import UserError
+from training.runs.alignment import Tokens, tokens_of
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,6 @@ class Windower:
             )
         if doc_stride < 0:
             raise UserError(f"--doc_stride {doc_stride} is negative: give 0 or more")
-        if not tokenizer.is_fast:
-            raise UserError(
-                f"{type(tokenizer).__name__} does not say where its tokens stand in the text: take a model with a "
-                "tokenizer.json"
-            )
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.doc_stride = doc_stride
@@ -96,22 +92,25 @@ class Windower:
 
     def _template(self) -> tuple[list[int], list[int], list[int]]:
         """The special tokens before, between and after a pair, read off the tokenizer's own encoding of one."""
-        pair = self.tokenizer("a", "b", return_token_type_ids=False)
-        ids, sequences = pair["input_ids"], pair.sequence_ids(0)
+        if self.tokenizer.is_fast:
+            pair = self.tokenizer("a", "b", return_token_type_ids=False)
+            ids, sequences = pair["input_ids"], pair.sequence_ids(0)
+        else:
+            ids = self.tokenizer.build_inputs_with_special_tokens([-1], [-2])
+            sequences = [{-1: 0, -2: 1}.get(token) for token in ids]
         question = [i for i, s in enumerate(sequences) if s == 0]
         document = [i for i, s in enumerate(sequences) if s == 1]
         return ids[: question[0]], ids[question[-1] + 1 : document[0]], ids[document[-1] + 1 :]
 
-    def _tokens(self, text: str) -> Any:
+    def _tokens(self, text: str) -> Tokens:
         if self.lowercase:
             # Letter by letter, leaving those whose lower case has another length (İ), so that offsets hold.
             text = "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
-        return self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return tokens_of(self.tokenizer, [text])[0]
 
     def _document(self, text: str) -> Document:
-        encoding = self._tokens(text)
-        offsets = np.array(encoding["offset_mapping"], dtype=np.int32).reshape(-1, 2)
-        return Document(text, np.array(encoding["input_ids"], dtype=np.int32), offsets)
+        ids, offsets = self._tokens(text)
+        return Document(text, np.array(ids, dtype=np.int32), np.array(offsets, dtype=np.int32).reshape(-1, 2))
 
     def documents(self, texts: Iterable[str]) -> dict[str, Document]:
         """Each distinct text to its document, tokenised once."""
@@ -119,11 +118,11 @@ class Windower:
 
     def cuts(self, question: str) -> bool:
         """Whether a question has more tokens than a window has room for."""
-        return len(self._tokens(question)["input_ids"]) > self.max_question_length
+        return len(self._tokens(question)[0]) > self.max_question_length
 
     def prefix(self, question: str) -> list[int]:
         """Token ids of everything before the document."""
-        ids = self._tokens(question)["input_ids"][: self.max_question_length]
+        ids = self._tokens(question)[0][: self.max_question_length]
         return [*self._before, *ids, *self._between]
 
     def windows(self, question: str, document: Document) -> Iterator[Window]:

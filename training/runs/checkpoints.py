@@ -53,9 +53,10 @@ def identity(training_args: TrainingArguments, **facts: Any) -> dict[str, Any]:
 
 
 def contents(patterns: Iterable[str | None]) -> list[list[Any]]:
-    """[path, SHA-256] of the files on this machine that paths and patterns name: edited data are other data."""
+    """[path, SHA-256] of the files that paths, folders and patterns here name: edited data are other data."""
     given = (str(Path(pattern).expanduser()) for pattern in patterns if pattern)
-    found = sorted(Path(path) for pattern in given for path in glob.glob(pattern, recursive=True))
+    named = (Path(path) for pattern in given for path in glob.glob(pattern, recursive=True))
+    found = sorted(file for path in named for file in (path.rglob("*") if path.is_dir() else [path]))
     return [[str(path), file_hash(path)] for path in found if path.is_file()]
 
 
