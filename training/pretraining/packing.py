@@ -129,7 +129,7 @@ class Packer:
         for entries in batches:
             rows = []
             for entry in entries:
-                block, _ = self._encode([entry], 0)
+                block, _ = self._encode([entry.removesuffix("\n")] if entry.strip() else [], 0)
                 for start in range(0, block.shape[1], body):
                     rows.append(np.full((len(block), 1, body), NOTHING, np.int32))
                     part = block[:, start : start + body]
@@ -152,6 +152,8 @@ class Packer:
         pieces = [
             entry[start : start + LONGEST_PIECE] for entry in entries for start in range(0, len(entry), LONGEST_PIECE)
         ]
+        if not pieces:
+            return np.zeros((len(self.packing.columns), 0), np.int32), pending
         if len(self.packing.columns) == 1:
             encoded = self.tokenizer(
                 pieces,
@@ -161,7 +163,7 @@ class Packer:
                 verbose=False,
             )
             return np.fromiter(chain.from_iterable(encoded["input_ids"]), np.int32)[None], 0
-        ids, offsets = zip(*tokens_of(self.tokenizer, pieces), strict=True) if pieces else ((), ())
+        ids, offsets = zip(*tokens_of(self.tokenizer, pieces), strict=True)
         found = [np.fromiter(chain.from_iterable(ids), np.int32)]
         if self.packing.count_bytes:
             counts = [np.zeros(0, np.int64)]

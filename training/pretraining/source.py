@@ -194,8 +194,8 @@ def open_files(path: str, argument: str, column: str) -> TextFile | TextFolder:
 
 def _text_file(path: Path, argument: str, column: str) -> TextFile:
     if path.suffix.lower() in JSON_LINES:
-        return JsonLines(str(path), argument, column=column)
-    return TextFile(str(path), argument)
+        return JsonLines(str(path), argument, SHARD_BYTES, column)
+    return TextFile(str(path), argument, SHARD_BYTES)
 
 
 class TextTable:

@@ -5,6 +5,7 @@ accents, compatibility forms, white space, and unknown tokens. So text and token
 found where the one before it ended. An unknown token stands for what lies between its known neighbours.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -54,11 +55,11 @@ def align(text: str, tokens: Sequence[str], tokenizer: Any) -> list[tuple[int, i
         if first < 0:
             near = text[places[at] : places[at] + 20]
             raise UserError(
-                f"{type(tokenizer).__name__} has the token {token!r} where the text goes on with {short_repr(near)}: turn "
-                "its normalisation off, or take a model with a tokenizer.json"
+                f"{type(tokenizer).__name__} has the token {token!r} where the text goes on with {short_repr(near)}: "
+                "turn its normalisation off, or take a model with a tokenizer.json"
             )
         spans += _between(text, places, at, first, unknown)
-        spans.append((places[first], places[first + size - 1] + 1) if size else (places[first],) * 2)
+        spans.append((places[first], _with_marks(text, places[first + size - 1] + 1)) if size else (places[first],) * 2)
         at, unknown = first + size, 0
     return spans + _between(text, places, at, len(folded_text), unknown)
 
@@ -66,27 +67,30 @@ def align(text: str, tokens: Sequence[str], tokenizer: Any) -> list[tuple[int, i
 def _find(folded_text: str, token: str, at: int, unknown: int) -> tuple[int, int]:
     """Where a token begins in the folded text, at or after `at`, and its length there; -1 where it does not."""
     reach = len(folded_text) if unknown else at + DROPPED
-    best = (-1, 0)
-    for spelling in (_bare(token), token):
-        folded = _fold(spelling)
-        first = folded_text.find(folded, at + unknown, reach + len(folded))  # an unknown one has a letter at least
-        if first >= 0 and (best[0] < 0 or first < best[0]):
-            best = (first, len(folded))
-    return best
+    spellings = [folded for folded in (_fold(_bare(token)), _fold(token)) if folded]
+    # An unknown token has a letter at least.
+    found = [(folded_text.find(each, at + unknown, reach + len(each)), len(each)) for each in spellings]
+    return min((pair for pair in found if pair[0] >= 0), default=(-1 if _fold(_bare(token)) else at, 0))
 
 
 def _between(text: str, places: list[int], at: int, end: int, unknown: int) -> list[tuple[int, int]]:
-    """The characters of `unknown` tokens in a row: a word for each where the numbers agree, else all for each."""
+    """The characters of `unknown` tokens in a row: a word or a character for each where the numbers agree, else all."""
     if not unknown:
         return []
     start = places[at]
-    stop = places[end - 1] + 1 if end > at else start
-    words, position = [], start
-    for word in text[start:stop].split():
-        position = text.index(word, position)
-        words.append((position, position + len(word)))
-        position += len(word)
-    return words if len(words) == unknown else [(start, stop)] * unknown
+    stop = _with_marks(text, places[end - 1] + 1) if end > at else start
+    for parts in (r"\S+", r"\S"):
+        found = [(start + part.start(), start + part.end()) for part in re.finditer(parts, text[start:stop])]
+        if len(found) == unknown:
+            return found
+    return [(start, stop)] * unknown
+
+
+def _with_marks(text: str, end: int) -> int:
+    """The end of a token with the marks that follow, which no token spells."""
+    while end < len(text) and not text[end].isspace() and not _fold(text[end]):
+        end += 1
+    return end
 
 
 def _bare(token: str) -> str:
