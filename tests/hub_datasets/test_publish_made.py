@@ -64,6 +64,17 @@ def test_a_train_split_has_paragraphs_of_its_own(here, tmp_path, shared_data):
     }  # fmt: skip
 
 
+def test_babi_far_is_published_by_the_same_call(here, tmp_path, shared_data):
+    made(tmp_path, dataset="babi_far", languages=["de"], tokens=[512], task=2, data_dir=str(shared_data / "babi"))
+    files = here.files("dataset", REPO)
+    rows = pq.read_table(io.BytesIO(files["data/de.512.validation.parquet"])).to_pylist()
+    assert len(rows) == 5 and all(len(row["evidence"]["start"]) == 2 for row in rows)
+    card = files["README.md"].decode()
+    assert yaml.safe_load(card.split("---\n")[1])["language"] == ["de", "en"]
+    assert "bAbI's facts (Weston et al. 2015) are CC BY 3.0" in card
+    assert '`{"rows": 5, "task": 2}`' in card and str(shared_data) not in card
+
+
 def test_what_is_somebody_elses_is_left_alone(here, tmp_path):
     api = here.api()
     api.create_repo(REPO, repo_type="dataset")
