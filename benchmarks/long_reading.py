@@ -21,7 +21,7 @@ from foundation.cli import UserError, command_parser, run
 from foundation.files import write_atomically
 
 WAYS = ("whole", "windows of 512")
-NATURAL = {"fairytaleqa": ("en.fairytaleqa-dev.json", 24), "covidqa": ("en.covidqa-dev.json", 20),
+NATURAL = {"fairytaleqa": ("en.fairytaleqa-dev.json", 20), "covidqa": ("en.covidqa-dev.json", 20),
            "musique": ("en.musique-dev.json", 48), "timeqa": ("en.timeqa-train.json", 40)}  # fmt: skip
 # Questions a language and a task: the whole list takes about an hour of one core.
 TERMS = {512: 5, 1024: 5, 2048: 5, 4096: 5, 8192: 5}
