@@ -30,6 +30,11 @@ class Calibration:
     threshold: float = 0.0
     temperature: float = 1.0
 
+    @property
+    def fitted(self) -> bool:
+        """Whether its shares were compared with what is right; 0.1 moved "no answer" alone."""
+        return self.temperature != UNMEASURED.temperature
+
     def places(self, answers: Answers) -> tuple[tuple[Answer, ...], float]:
         """The places, best first, each with its share, and the share of "no answer"; all of them together make 1.
 

@@ -4,7 +4,7 @@
   const find = (selector) => document.querySelector(selector);
   const said = (name) => find(".masthead")?.dataset[name] ?? "";
   const wide = () => window.innerWidth >= 960;
-  const LEAST = 180; // pixels of the document that are shown at least
+  const LEAST = 140; // pixels of the document that are shown at least
   const update = (values) => ({ __type__: "update", ...values });
 
   // The answer.

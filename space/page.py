@@ -119,6 +119,8 @@ def build_page(reader: Reader, turns: Turns | None = None) -> gr.Blocks:
         example.select(None, [document, name], back, js="window.putAside", **private)
         example.select(choose_example, example, [document, question, questions, notice, name, *cleared], **private)
         questions.select(lambda text: text, questions, question, queue=False, **private)
+        # A question of the visitor's own is none of the example's.
+        question.input(None, None, questions, js="() => null", **private)
         document.input(None, [name], [name, notice, example, questions, *cleared], js="window.edited", **private)
         back.click(
             None, None, [document, name, back, notice, example, questions, *cleared], js="window.bringBack", **private

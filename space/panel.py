@@ -85,7 +85,8 @@ def how_it_works(say: Words, reader: Reader) -> str:
   <figure>{attention_svg()}<figcaption>{escape(say("how_attention"))}</figcaption></figure>
   <div>
     <figure>{windows_svg()}</figure>
-    <p>{escape(say("how_windows", length=say.number(reader.max_length)))}</p>
+    <p>{escape(say("how_windows", length=say.number(reader.max_length)))}
+    {escape(say("how_calibrated" if reader.same.fitted else "how_uncalibrated"))}</p>
     <p>{escape(say("how_purpose"))}</p>
     <p>{escape(say("how_absent"))}</p>
     <p>{escape(say("how_kept"))}</p>

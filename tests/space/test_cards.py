@@ -3,13 +3,15 @@
 import html
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from space import cards, marks, pictures, status
+from space import cards, marks, panel, pictures, status
+from space.calibration import Calibration
 from space.definitions import Definition
 from space.marks import Mark, document_html
 from space.reader import ABSENT, ANSWERED, UNCERTAIN, Progress, Reading
@@ -205,3 +207,12 @@ def test_many_answers_stand_in_one_table_and_in_the_tabs_history(echo):
     assert [mark.name for mark in cards.marks_of_all(readings)] == ["answer-1", "answer-3"]
     assert 'href="#answer-3"' in shown and 'href="#answer-2"' not in shown
     assert "3 questions about report.pdf" in parsed(shown).text
+
+
+def test_the_page_claims_calibrated_percentages_only_of_a_model_that_has_them(echo):
+    for same, claim in (
+        (Calibration(1.6), "are not calibrated"),
+        (Calibration(1.6, 2.0), "are calibrated on questions"),
+    ):
+        said = panel.how_it_works(words("en"), replace(echo, same=same))
+        assert claim in said and said.count("calibrated") == 1

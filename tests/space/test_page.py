@@ -260,6 +260,10 @@ def test_examples_and_their_questions_fill_the_fields(visit):
             "q => document.querySelector('#question textarea').value === q", arg=example.questions[1]
         )
         assert tab.page.get_by_label("Document", exact=True).input_value() == example.text
+    tab.page.get_by_label("Question", exact=True).press("End")
+    tab.page.get_by_label("Question", exact=True).type("?")
+    tab.page.wait_for_function("() => !document.querySelector('#questions input:checked')")
+    assert value(tab, "question") == f"{example.questions[1]}?"
     assert tab.problems == []
 
 
