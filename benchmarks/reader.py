@@ -20,6 +20,7 @@ from foundation.files import write_atomically
 
 QUESTION = "What did the author buy during the first voyage to America?"
 GOAL_TOKENS, GOAL_SECONDS = 4_096, 2.5
+LONG = "long, windows of 4,096"
 
 
 def document_of(reader: Any, tokens: int, text: str) -> str:
@@ -35,7 +36,7 @@ def readers() -> dict[str, Any]:
     from training.qa.windows import Windower
 
     found = {}
-    for label, name in (("long, windows of 4,096", "embedded-long"), ("source, windows of 512", "embedded")):
+    for label, name in ((LONG, "embedded-long"), ("source, windows of 512", "embedded")):
         model, tokenizer = load_qa_model(name, fresh_head=True)
         windower = Windower(tokenizer, check_max_length(model, None), DOC_STRIDE, MAX_QUESTION_TOKENS)
         found[label] = Reader(model, windower, name)

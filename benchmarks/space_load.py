@@ -198,7 +198,12 @@ def attacks(url: str, folder: Path) -> list[Attack]:
 
     tried: dict[str, Callable[[], str]] = {
         "100 MB upload": lambda: visitor.open("big.txt", b"x" * (100 * 2**20)),
-        "zip bomb as docx": lambda: visitor.open("bomb.docx", zip_bomb(folder / "bomb.docx").read_bytes()),
+        **{
+            f"zip bomb as {kind}": lambda kind=kind: visitor.open(
+                f"bomb.{kind}", zip_bomb(folder / f"bomb.{kind}").read_bytes()
+            )
+            for kind in ("docx", "odt", "epub", "xlsx")
+        },
         "PDF with 10,000 pages": lambda: visitor.open("pages.pdf", many_pages(folder / "pages.pdf").read_bytes()),
         "markup in document and question": escaped,
         "path of another file": refused(lambda: visitor.open_path(str(outside))),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import languages, no_answer, reader, space_load, space_picture
+from benchmarks import languages, no_answer, reader, space_load, space_picture, waiting_threads
 from benchmarks.no_answer import Judged
 from foundation.cli import UserError
 from space.calibration import Calibration
@@ -145,7 +145,7 @@ def test_the_page_lives_through_every_attack(page_server, tmp_path):
     assert all(attack.survived for attack in tried.values())
     expected = {
         "100 MB upload": "413",
-        "zip bomb as docx": "unpacks to 210 MB",
+        **{f"zip bomb as {kind}": "unpacks to 210 MB" for kind in ("docx", "odt", "epub", "xlsx")},
         "PDF with 10,000 pages": "10,000 pages, more than 2,000",
         "markup in document and question": "shown as text",
         "file name with a path": "evil.txt",
@@ -169,11 +169,34 @@ def test_many_clients_lose_nothing(page_server):
     assert figures["p50"] <= figures["p99"] <= figures["max"]
 
 
-@pytest.mark.parametrize("name", ["languages", "no_answer", "reader", "space_load", "space_picture"])
+@pytest.mark.parametrize("name", ["languages", "no_answer", "reader", "space_load", "space_picture", "waiting_threads"])
 def test_help_names_an_example(name):
     command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"example: python -m benchmarks.{name}" in done.stdout
+
+
+def test_waiting_threads_are_timed_under_each_policy_quiet_and_busy(monkeypatch):
+    running, seen = [], []
+    monkeypatch.setattr(subprocess, "Popen", lambda command: running.append(command) or Worker(running))
+    monkeypatch.setattr(waiting_threads, "read_once", lambda policy, tokens: seen.append(len(running)) or len(seen))
+    rows = waiting_threads.measure(4_096, 2, 3)
+    assert seen == [0, 0, 3, 3] * 2 and running == []
+    medians = {(row["policy"], row["busy_processes"]): row["median_s"] for row in rows}
+    assert medians == {("unset", 0): 3, ("PASSIVE", 0): 4, ("unset", 3): 5, ("PASSIVE", 3): 6}
+
+
+class Worker:
+    """A busy process that is none."""
+
+    def __init__(self, running: list) -> None:
+        self.running = running
+
+    def kill(self) -> None:
+        self.running.pop()
+
+    def wait(self) -> None:
+        pass
 
 
 def test_the_languages_are_drawn_and_told_the_best_first(tmp_path, monkeypatch, capsys):
