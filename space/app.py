@@ -66,6 +66,7 @@ def main() -> None:
 
     from space.documents import MAX_CHARACTERS
     from space.model import check_space_model
+    from space.pace import warmed_up
     from space.page import build_page, launch_options
     from space.reader import load_reader
 
@@ -74,7 +75,7 @@ def main() -> None:
     logging.getLogger("space").info(
         "model %s, windows of %d tokens, %d characters at most", reader.name, reader.max_length, MAX_CHARACTERS
     )
-    build_page(reader).launch(
+    build_page(reader, pace=warmed_up(reader)).launch(
         server_name=arguments.host, server_port=port, root_path=arguments.root_path, **launch_options(reader)
     )
 

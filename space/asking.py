@@ -24,8 +24,8 @@ MAX_QUESTIONS = 20
 class Asking:
     """One reader, for all visitors."""
 
-    def __init__(self, reader: Reader, turns: Turns):
-        self.reader, self.turns, self.pace = reader, turns, Pace()
+    def __init__(self, reader: Reader, turns: Turns, pace: Pace):
+        self.reader, self.turns, self.pace = reader, turns, pace
 
     def answer(
         self, document: str, question: str, name: str, say: Words, stopped: Callable[[], bool]

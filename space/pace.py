@@ -2,6 +2,9 @@
 
 import threading
 
+from space.gallery import examples
+from space.reader import Reader
+
 
 class Pace:
     """Seconds a token, as a mean that forgets: the last reading counts a third."""
@@ -22,3 +25,13 @@ class Pace:
     def expected(self, tokens: int) -> float | None:
         """Seconds for so many tokens; None before the first reading."""
         return None if self._seconds is None else self._seconds * tokens
+
+
+def warmed_up(reader: Reader) -> Pace:
+    """The pace of a first reading, of an example: what is loaded late is loaded by it, and not before a visitor."""
+    example = next(iter(examples().values()))
+    pace = Pace()
+    for _ in range(2):  # the first one loads
+        reading = reader.read(example.text, example.questions[0])
+    pace.note(reading.tokens, reading.seconds)
+    return pace

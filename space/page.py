@@ -21,6 +21,7 @@ from space.forget import SESSIONS, forget
 from space.gallery import examples
 from space.limits import APP_KWARGS, QUEUE_LENGTH, READINGS
 from space.looks import FRAME, theme
+from space.pace import Pace
 from space.reader import Reader
 from space.stops import Stops
 from space.turns import Turns, turns_of_this_machine
@@ -34,11 +35,15 @@ BUSY = (gr.update(visible=False), gr.update(visible=True))
 IDLE = (gr.update(visible=True), gr.update(visible=False))
 
 
-def build_page(reader: Reader, turns: Turns | None = None) -> gr.Blocks:
-    """The page over a loaded reader; `launch_options()` holds what gradio takes at launch."""
+def build_page(reader: Reader, turns: Turns | None = None, pace: Pace | None = None) -> gr.Blocks:
+    """The page over a loaded reader; `launch_options()` holds what gradio takes at launch.
+
+    Args:
+        pace: of a reading that was timed already; without one the first visitor is not told how long it will take.
+    """
 
     stops = Stops()
-    asking = Asking(reader, turns or turns_of_this_machine())
+    asking = Asking(reader, turns or turns_of_this_machine(), pace or Pace())
     i18n = panel.translations(reader)
 
     def begin(request: gr.Request) -> None:

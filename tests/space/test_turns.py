@@ -5,9 +5,11 @@ import time
 
 import pytest
 
-from space.pace import Pace
+from space.asking import Asking
+from space.pace import Pace, warmed_up
 from space.stops import PATIENCE, Stops
 from space.turns import Turns, Waiting, closing
+from space.words import words
 
 
 def steps(name: str, count: int, seen: list[str], gate: threading.Event | None = None):
@@ -119,6 +121,14 @@ def test_a_pace_is_learned():
     assert pace.expected(1_000) == pytest.approx(4.0, rel=0.01)
     pace.note(0, 9.0)
     assert pace.expected(1_000) == pytest.approx(4.0, rel=0.01)
+
+
+def test_the_first_visitor_is_told_how_long_it_will_take(echo):
+    calls = echo.model.calls
+    pace = warmed_up(echo)
+    assert echo.model.calls > calls
+    first = next(Asking(echo, Turns(), pace).answer("A needle. " * 90_000, "needle", "", words(), lambda: False))
+    assert "about" in first[0] and "left" in first[0]
 
 
 def test_a_session_that_never_reads_leaves_no_flag_for_ever(monkeypatch):
