@@ -5,6 +5,9 @@
     accelerate launch training/finetune.py --model_name_or_path org/xlm-long-4096 --dataset sq3 --nr_concats 3 \\
         --max_length 2048 --num_train_epochs 3 --learning_rate 3e-5 --do_train --do_eval --output_dir runs/sq3
 
+    accelerate launch training/finetune.py --model_name_or_path runs/adapter --dataset squad:8000 \
+        terms:2000:language=all file --data_files '*.mlqa.json:300' fr.piaf.json:2000 --cross_language 0.4 --do_train --output_dir runs/many
+
 Longformers read the question with global attention. Documents longer than --max_length become overlapping windows,
 in training too. --long_fraction and --unanswerable_fraction turn single paragraphs into documents of mixed lengths,
 and --distil_length teaches the model to read them as it reads short ones. An adapter that is given is trained further.
@@ -46,6 +49,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     from training.finetuning.card import write_card
     from training.finetuning.distillation import ShortReader
     from training.finetuning.rows import load_rows
+    from training.finetuning.sources import local_files
     from training.finetuning.trainer import QATrainer
     from training.finetuning.windows import make_windows
     from training.qa.model import add_lora, check_max_length, load_qa_model, reads_at_most
@@ -57,7 +61,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     push = claim_push(training_args)
-    files = [path for source in arguments.sources for path in source.files or ()]  # without patterns and caps
+    files = local_files(arguments.sources, arguments)
     this_run = identity(training_args, entry_point="finetune", source_files=files, **asdict(arguments))
     checkpoint = prepare_output_dir(training_args, this_run, arguments.overwrite_output_dir)
     training_args.remove_unused_columns = False

@@ -39,6 +39,18 @@ def test_the_command_in_the_card_is_that_of_the_run_without_the_token(written, g
     assert shlex.join(["--do_train", "--data_files", "my file.json"]) in text
 
 
+def test_no_folder_of_a_source_is_published(written, tmp_path):
+    (tmp_path / "de.mine.json").touch()
+    folder = tmp_path / "secret"
+    words = ["--data_files", f"{folder}/??.x.json:300", f"{folder}/fr.y.json:7", f"{tmp_path}/de.mine.json:5",
+             "--dataset", f"terms:20:background={folder}/{{language}}.z.json:tokens=900", "file"]  # fmt: skip
+    text = written("--do_train", *words)
+    made = text.split("## Made by")[1]
+    assert str(tmp_path) not in text and "secret" not in text
+    assert "'??.x.json:300' fr.y.json:7 de.mine.json:5" in made
+    assert "'terms:20:background={language}.z.json:tokens=900' file" in made
+
+
 def test_the_token_is_found_by_the_client_and_kept_in_no_training_arguments(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "another")
     training_args = SimpleNamespace(hub_token="hf_secret", push_to_hub=False)

@@ -13,7 +13,7 @@ from datasets import Dataset
 from foundation.cli import UserError
 from hub_datasets.concat import ConcatOptions
 from training import data_report, metrics
-from training.corpora.files import language_in_name
+from training.corpora.files import language_in_name, name_without_language
 from training.corpora.load import load_qa
 from training.qa.windows import Windower
 from training.scoring import survey
@@ -49,10 +49,21 @@ class TestLanguages:
         ("name", "code"),
         [("xquad.de.json", "de"), ("mine.sv.jsonl.gz", "sv"), ("all-ja.csv", "ja"), ("dev_fr.parquet", "fr"),
          ("foqa.fo.json", "fo"), ("test-context-de-question-en.json", "de"), ("train.qa.json", None),
-         ("my_qa.json", None), ("dev.v2.json", None), ("squad", None)],
+         ("my_qa.json", None), ("dev.v2.json", None), ("squad", None), ("fr.piaf.json", "fr"),
+         ("no.norquad.jsonl.gz", "no"), ("en-fr.afriqa-train.json", "en-fr"), ("de.xquad.en.json", "en"),
+         ("my.questions.json", None), ("qa.train.json", None), ("de.json", None)],
     )  # fmt: skip
     def test_in_a_name(self, name: str, code: str | None) -> None:
         assert language_in_name(name) == code
+
+    @pytest.mark.parametrize(
+        ("names", "same"),
+        [(("de.mlqa-dev.json", "vi.mlqa-dev.json.gz"), "mlqa-dev"), (("xquad.de.json", "xquad.en.jsonl"), "xquad"),
+         (("my_de.csv", "my_sv.csv"), "my"), (("train.qa.json", "train.qa.parquet"), "train.qa"),
+         (("dev-context-de-question-de.json", "dev-context-en-question-en.json"), "dev-context-question")],
+    )  # fmt: skip
+    def test_a_name_without_its_language(self, names: tuple[str, ...], same: str) -> None:
+        assert {name_without_language(name) for name in names} == {same}
 
     def test_of_a_column(self, tmp_path: Path) -> None:
         Dataset.from_list(rows_of("en", "sv")).to_parquet(tmp_path / "two.parquet")

@@ -15,7 +15,8 @@ from training.finetuning.across import Questions, ask_across
 from training.finetuning.arguments import FinetuneArguments
 from training.finetuning.mixture import DOCUMENT, Mixture, mix_lengths
 from training.finetuning.rows import Rows, load_rows
-from training.finetuning.sources import sources_of
+from training.finetuning.sources import local_files, sources_of
+from training.runs.checkpoints import contents
 
 from . import qa_tiny
 
@@ -170,6 +171,19 @@ class TestSources:
     def test_they_are_not_evaluated_on(self, files) -> None:
         with pytest.raises(UserError, match="--do_eval would score what is trained on"):
             load(do_eval=True, dataset=["sample", "terms"])
+
+    def test_files_behind_caps_patterns_and_options_are_what_a_run_is_known_by(self, files, tmp_path) -> None:
+        arguments = FinetuneArguments(
+            dataset=[f"terms:5:language=sv:background={tmp_path}/{{language}}.other.json", "file"],
+            data_files=[f"{tmp_path}/*.same.json:5"],
+            eval_background=str(tmp_path),
+        )
+        named = local_files(arguments.sources, arguments)
+        assert [path for path, _ in contents(named)] == sorted([*files, *files])
+        before = contents(named[:2])
+        write(tmp_path / "de.same.json", "de", articles=5)
+        changed = [old[0] for old, new in zip(before, contents(named[:2]), strict=True) if old != new]
+        assert changed == [files[0]]
 
     def test_the_shares_are_said(self, files) -> None:
         table = load(dataset=["file"], data_files=[f"{files[0]}:3", *files[1:]]).shares

@@ -1,5 +1,6 @@
 """The model card of a fine-tuned model, every number taken from its run."""
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -59,19 +60,33 @@ def write_card(
         name=name,
         start=public_path(arguments.model_name_or_path),
         architecture=trainer.model.config.model_type,
-        dataset=", ".join(public_path(word) for word in arguments.dataset),
+        dataset=_trained_on(arguments),
         shares=shares,
         nr_concats=arguments.nr_concats,
         lora_r=lora_r,
         score_text=score_text,
         seed=training_args.seed,
-        command=shlex.join(["accelerate", "launch", "training/finetune.py", *public_words(sys.argv[1:])]),
+        command=shlex.join(
+            ["accelerate", "launch", "training/finetune.py", *public_words(list(map(_public, sys.argv[1:])))]
+        ),
         max_length=max_length,
         doc_stride=arguments.doc_stride,
         steps=trainer.state.global_step,
         unanswerable=trainer.train_dataset is None or any(ends == [0] for ends in trainer.train_dataset["ends"]),
         versions=", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate")),
     )
+
+
+def _trained_on(arguments: FinetuneArguments) -> str:
+    several = len(arguments.dataset) > 1 or len(arguments.data_files or ()) > 1
+    return "several sources, see below" if several else f"`{_public(arguments.dataset[0])}`"
+
+
+def _public(word: str) -> str:
+    """A word of the command line without the folders of a path that a cap or an option hides."""
+    word = re.sub(r"(?<=:background=)[^:]+|(?<=:tokenizer=)[^:]+", lambda path: public_path(path[0]), word)
+    path, _, cap = word.rpartition(":")
+    return f"{public_path(path)}:{cap}" if path and cap.isdigit() else public_path(word)
 
 
 def eval_results(arguments: FinetuneArguments, scores: Mapping[str, float]) -> list[Any]:
@@ -92,7 +107,7 @@ def _evaluated(arguments: FinetuneArguments) -> dict[str, Any]:
     """What the scores are of: type, name, split and arguments of the data set."""
     held_out = arguments.held_out_articles > 0 and not arguments.own_evaluation
     given = (arguments.eval_data_files if arguments.own_evaluation else None) or arguments.eval_dataset
-    name = given or ", ".join(public_path(word) for word in arguments.data_files or arguments.dataset)
+    name = given or ", ".join(_public(word) for word in arguments.data_files or arguments.dataset)
     source = SOURCES.get(canonical_name(name))
     joined = arguments.nr_concats is not None and arguments.nr_concats > 1
     args = {

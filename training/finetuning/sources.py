@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from foundation.cards import public_path
 from foundation.cli import UserError
 from training.corpora.files import name_without_language, paths_of
 from training.corpora.generated import MakingArguments
@@ -44,7 +45,9 @@ class Source:
 
     @property
     def name(self) -> str:
-        return ":".join([self.dataset, *(f"{key}={value}" for key, value in self.options.items())])
+        """For readers, who have nothing of a path on this machine."""
+        options = [f"{key}={public_path(str(value))}" for key, value in self.options.items()]
+        return ":".join([public_path(self.dataset), *options])
 
     @property
     def is_generated(self) -> bool:
@@ -78,10 +81,9 @@ def sources_of(dataset: Sequence[str], data_files: Sequence[str] | None) -> list
             )
         sources = [source for source in sources if source not in readers]
         sources.append(_files(readers[0] if readers else Source(FILES), words))
-    counts = Counter(source.name for source in sources)
-    for name, count in counts.items():
-        if count > 1:
-            raise UserError(f"--dataset names {name!r} twice: give each data set once, or with other options")
+    for number, source in enumerate(sources):
+        if any((other.dataset, other.options) == (source.dataset, source.options) for other in sources[:number]):
+            raise UserError(f"--dataset names {source.name!r} twice: give each data set once, or with other options")
     return sources
 
 
@@ -162,6 +164,15 @@ def check_flags(sources: Sequence[Source], arguments: Any, *evaluated: tuple[str
             raise UserError(f"--{each.name} {value!r} is for none of the sources: leave it out")
 
 
+def local_files(sources: Sequence[Source], arguments: Any) -> list[str]:
+    """The files on this machine that the rows are made of, --data_dir aside: paths and patterns."""
+    files = [path for source in sources for path in source.files or ()]
+    named = [source.options.get("background") for source in sources]
+    for background in filter(None, (*named, arguments.background, arguments.eval_background)):
+        files.append(f"{background}/*.json" if Path(background).is_dir() else background.replace("{language}", "*"))
+    return files
+
+
 def read_sources(sources: Sequence[Source], arguments: Any, output_dir: str) -> Any:
     """All training rows of all sources, as one Dataset with the columns of `load_qa` and `source`, `part`, `cap`.
 
@@ -181,7 +192,10 @@ def read_sources(sources: Sequence[Source], arguments: Any, output_dir: str) -> 
             caps = [source.files[path] or 0 for path in part]
             rows = rows.remove_columns("file")
         else:
-            part, column = rows["language"], [_label((source.name,), names)] * len(rows)
+            part, column = (
+                rows["language"],
+                [_label((source.dataset, str(source.options), source.name), names)] * len(rows),
+            )
             caps = [source.cap or 0] * len(rows)
         for name, values in (("source", column), ("part", part), ("cap", caps)):
             rows = rows.add_column(name, values)

@@ -96,7 +96,7 @@ def make_windows(
         raise UserError(f"--dataset {named!r} has no answer in its training rows: it cannot be trained on")
     made_of = {
         "rows": _rows_digest(rows),
-        "at_hand": at_hand and _rows_digest(at_hand),
+        "at_hand": None if at_hand is None or at_hand is rows else _rows_digest(at_hand),
         "cross_language": arguments.cross_language,
         "mixture": asdict(lengths),
         "negatives": arguments.negatives,
