@@ -4,9 +4,8 @@
         --model_name_or_path embedded --dataset squad --do_train --do_eval --output_dir runs/squad
     accelerate launch training/finetune.py --model_name_or_path org/xlm-long-4096 --dataset sq3 --nr_concats 3 \\
         --max_length 2048 --num_train_epochs 3 --learning_rate 3e-5 --do_train --do_eval --output_dir runs/sq3
-
-    accelerate launch training/finetune.py --model_name_or_path runs/adapter --dataset squad:8000 \
-        terms:2000:language=all file --data_files '*.mlqa.json:300' fr.piaf.json:2000 --cross_language 0.4 --do_train --output_dir runs/many
+    accelerate launch training/finetune.py --model_name_or_path runs/adapter --dataset squad:8000 terms:2000 file \\
+        --data_files '*.mlqa.json:300' fr.piaf.json:2000 --cross_language 0.4 --do_train --output_dir runs/many
 
 Longformers read the question with global attention. Documents longer than --max_length become overlapping windows,
 in training too. --long_fraction and --unanswerable_fraction turn single paragraphs into documents of mixed lengths,

@@ -83,7 +83,8 @@ def _shares(arguments: FinetuneArguments, train: Any, at_hand: Any) -> str:
     text = shares(train, at_hand)
     share = arguments.cross_language
     if share:
-        count = Questions(at_hand).count(train, share)
+        asked, others = (rows.select_columns(["id", "source", "language", "question"]) for rows in (train, at_hand))
+        count = Questions(others.to_list()).count(asked.to_list(), share)
         text += (
             f"\n\nOf the questions, {count:,} are at hand in other languages than their document's, and {share:.0%} of "
             "those are asked in one of them."

@@ -25,7 +25,7 @@ from training.runs.cache import cache_folder, code_digest, tokenizer_digest
 from training.runs.randomness import Use, random_stream
 from training.runs.workers import in_workers
 
-from . import across, features, mixture
+from . import across, features, mixture, sources
 from .across import Questions, ask_across
 from .arguments import FinetuneArguments
 from .features import NO_ANSWER, train_features
@@ -94,23 +94,25 @@ def make_windows(
     if not any(answers["text"] for answers in rows["answers"]):
         named = " ".join(arguments.data_files or arguments.dataset)
         raise UserError(f"--dataset {named!r} has no answer in its training rows: it cannot be trained on")
+    drawn = _in_batches(rows)
+    around: list[Any] = []
+    if lengths.changes_something() or arguments.cross_language:
+        around = list(_in_batches(rows if at_hand is None else at_hand))
     made_of = {
-        "rows": _rows_digest(rows),
-        "at_hand": None if at_hand is None or at_hand is rows else _rows_digest(at_hand),
+        "rows": _rows_digest(_in_batches(rows)),
+        "at_hand": _rows_digest(around),
         "cross_language": arguments.cross_language,
         "mixture": asdict(lengths),
         "negatives": arguments.negatives,
         "windower": windower.settings,
         "tokenizer": tokenizer_digest(windower.tokenizer),
-        "code": code_digest(across, mixture, features, qa_windows, randomness),
+        "code": code_digest(across, sources, mixture, features, qa_windows, randomness),
     }
     folder = cache_folder("training_windows", made_of)
     with FileLock(folder / "lock"):
         if not (folder / SUMMARY).is_file():
-            drawn: Iterator[Any] = iter(rows)
-            around = list(rows if at_hand is None else at_hand)
             if lengths.changes_something():
-                drawn = mix_lengths(list(rows), lengths, around)
+                drawn = mix_lengths(list(drawn), lengths, around)
             if arguments.cross_language:
                 drawn = ask_across(drawn, Questions(around), arguments.cross_language, training_args.seed)
             chunks = -(-len(rows) * lengths.documents_per_question // CHUNK)
@@ -126,6 +128,12 @@ def make_windows(
         {**summary, "tokens": summary["tokens"] / 1e6},
     )
     return TrainingWindows(datasets.Dataset.from_file(str(folder / WINDOWS)), training_args.seed)
+
+
+def _in_batches(rows: "datasets.Dataset") -> Iterator[Any]:
+    """The rows: an eighth of the time that they take one by one, and not all of them in memory."""
+    for first in range(0, len(rows), 1000):
+        yield from rows.select(range(first, min(first + 1000, len(rows)))).to_list()
 
 
 def _rows_digest(rows: Iterable[Mapping[str, Any]]) -> str:
