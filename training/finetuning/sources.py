@@ -213,7 +213,7 @@ def _read(source: Source, arguments: Any, output_dir: str, alone: bool) -> Any:
     files = None if source.files is None else list(source.files)
     takes_concat = alone or not (source.is_generated or _is_trivia(source))
     making = {each.name: getattr(arguments, each.name) for each in fields(MakingArguments)}
-    if not alone:
+    if not alone or (not source.is_generated and arguments.eval_dataset in GENERATED):  # it is said of others
         taken = _takes(canonical_name(source.dataset)) if source.is_generated else []
         making = {name: value if name in taken else None for name, value in making.items()}
     making |= {name: value for name, value in source.options.items() if name in making}
