@@ -26,8 +26,8 @@ MEASURED = ("scores.json", "no_answer.json")
 # What `conversion.convert` and a training run write of a model. Not predictions.json and nbest.json, which quote the
 # data, nor trainer_state.json, which names folders of the machine.
 CONVERSION = (CARD, "config.json", "model.safetensors", *TOKENIZER, *MODULES, "conversion_report.json", *MEASURED)
-RUN = (CARD, "config.json", "generation_config.json", *WEIGHTS, *ADAPTER, *TOKENIZER, "all_results.json",
-       "train_results.json", "eval_results.json", "pretrain_results.json", "pretrain_losses.png",
+RUN = (CARD, "config.json", "generation_config.json", *WEIGHTS, *ADAPTER, *TOKENIZER, *MODULES, "all_results.json",
+       "train_results.json", "eval_results.json", "pretrain_results.json", "pretrain_losses.png", "embed_results.json",
        *MEASURED)  # fmt: skip
 # What a run writes beside, and what is not pushed.
 KEPT_AT_HOME = ("predictions.json", "nbest.json", "trainer_state.json", "training_args.bin")

@@ -1,5 +1,7 @@
 """Embedding models: what a vector is made of, how long texts are cut, and that training moves it where it should."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +12,13 @@ import torch
 from transformers import AutoTokenizer, LongformerModel, XLMRobertaConfig, XLMRobertaModel
 
 from conversion.convert import convert
-from training.embedding.model import load_embedder, prompt
+from foundation.cli import UserError
+from training.embed import main
+from training.embedding.documents import documents, pairs, stretches
+from training.embedding.model import encoder, load_embedder, prompt
 from training.embedding.pieces import cut, mean, piece_vectors, room, vectors_of
 
-from . import tiny
+from . import qa_tiny, tiny
 
 pytest.importorskip("sentence_transformers")
 SIZES = {
@@ -128,3 +133,121 @@ def test_pieces_fill_the_short_model_and_each_has_its_own_vector(short):
     assert np.linalg.norm(middle) == pytest.approx(1) and middle @ found[0].sum(0) == pytest.approx(
         np.linalg.norm(found[0].sum(0))
     )
+
+
+def test_stretches_are_of_every_length(short):
+    tokenizer = AutoTokenizer.from_pretrained(short)
+    rows = list(stretches(iter([tiny.text(60_000, 6)]), tokenizer, 16, 250, seed=1))
+    lengths = [len(tokenizer(row["text"], add_special_tokens=False)["input_ids"]) for row in rows[:-1]]
+    assert min(lengths) < 25 and max(lengths) > 200 and max(lengths) < 255
+    below = np.mean([length < (16 * 250) ** 0.5 for length in lengths])
+    assert 0.35 < below < 0.65  # half of them below the geometric middle
+    again = list(stretches(iter([tiny.text(60_000, 6)]), tokenizer, 16, 250, seed=1))
+    assert again == rows
+
+
+def test_texts_of_every_kind_of_file(tmp_path):
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n", encoding="utf-8")
+    assert "".join(documents(str(tmp_path / "a.txt"), "text", "--x")) == "one\n\ntwo\n"
+    (tmp_path / "a.jsonl").write_text('{"body": "one"}\n\n{"body": "two"}\n', encoding="utf-8")
+    assert list(documents(str(tmp_path / "a.jsonl"), "body", "--x")) == ["one", "two"]
+    squad = str(qa_tiny.squad_file(tmp_path / "squad.json"))
+    contexts = [row["context"] for row in qa_tiny.rows()]
+    assert list(documents(squad, "text", "--x")) == list(dict.fromkeys(contexts))
+    found = list(pairs(squad, "--x"))
+    assert [row["positive"] for row in found] == contexts and found[1]["anchor"] == "runs over?"
+    for name, content, sentence in (
+        ("b.jsonl", '{"body": 3}', "line 1, has no text under 'body'"),
+        ("c.jsonl", "{", "line 1, is no JSON"),
+        ("none.txt", None, "is not a file"),
+        ("zero.txt", "\0", "is not text"),
+    ):
+        if content is not None:
+            (tmp_path / name).write_text(content)
+        with pytest.raises(UserError, match=sentence):
+            list(documents(str(tmp_path / name), "body", "--x"))
+    with pytest.raises(UserError, match="holds no pairs"):
+        list(pairs(str(tmp_path / "a.txt"), "--x"))
+
+
+@pytest.fixture
+def embed(tmp_path, monkeypatch):
+    """The command in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+    def call(*words: object) -> None:
+        monkeypatch.setattr("sys.argv", ["embed.py", *map(str, words), "--use_cpu", "--report_to", "none"])
+        main()
+
+    return call
+
+
+def test_a_run_brings_documents_nearer_to_the_mean_of_their_pieces(short, long, tmp_path, embed):
+    """From scratch to a folder that loads: the loss falls on text that was not trained on, and a resume goes on."""
+    (tmp_path / "train.txt").write_text(tiny.text(12_000, 7), encoding="utf-8")
+    (tmp_path / "val.txt").write_text(tiny.text(3_000, 8), encoding="utf-8")
+    far = LongformerModel.from_pretrained(long)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in far.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    far.save_pretrained(tmp_path / "far")
+    tiny.tokenizer(max_pos=256).save_pretrained(tmp_path / "far")
+    words = [
+        "--model_name_or_path", "far", "--teacher_name_or_path", str(short), "--train_file_path", "train.txt",
+        "--val_file_path", "val.txt", "--max_length", "200", "--min_length", "60", "--do_train", "--do_eval",
+        "--learning_rate", "1e-3", "--save_steps", "10", "--output_dir", "run", "--lr_scheduler_type", "constant",
+    ]  # fmt: skip
+    embed(*words, "--max_steps", 20)
+    results = json.loads((tmp_path / "run/embed_results.json").read_text())
+    assert results["loss_after"] < 0.8 * results["loss_before"]
+    assert results["steps"] == 20
+    teacher = load_embedder(str(short), device="cpu")
+    text = tiny.text(500, 9)
+    (pieces,) = piece_vectors(teacher, [text])
+    before, after = (load_embedder(str(folder), device="cpu") for folder in (tmp_path / "far", tmp_path / "run"))
+    assert type(encoder(after)).__name__ == "LongformerForSequenceClassification"
+    near = [float(vectors_of(model, [text], "document")[0] @ mean(pieces)) for model in (before, after)]
+    assert near[1] > near[0]
+    embed(*words, "--max_steps", 22, "--resume_from_checkpoint")
+    assert json.loads((tmp_path / "run/embed_results.json").read_text())["steps"] == 22
+
+
+def test_pairs_are_learned_by_the_librarys_own_loss(long, tmp_path, embed):
+    squad = qa_tiny.squad_file(tmp_path / "squad.json")
+    embed(
+        "--model_name_or_path", long, "--objective", "pairs", "--train_file_path", squad, "--max_length", 128,
+        "--do_train", "--max_steps", 2, "--query_prompt", "over ", "--output_dir", "run",
+    )  # fmt: skip
+    model = load_embedder(str(tmp_path / "run"), device="cpu")
+    assert prompt(model, "query") == "over "
+    moved = encoder(model).state_dict()["longformer.encoder.layer.0.attention.self.key_global.weight"]
+    assert not torch.equal(
+        moved, LongformerModel.from_pretrained(long).state_dict()["encoder.layer.0.attention.self.key_global.weight"]
+    )
+    assert "älvar" not in (tmp_path / "run/README.md").read_text()  # no text of the user's in the card
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--train_file_path", "x"], "nothing to do: give --do_train"),
+        (["--do_train", "--train_file_path", "x", "--dropout", "1"], "--dropout 1.0 is no probability"),
+        (["--do_train"], "no text: give --train_file_path"),
+        (
+            ["--do_train", "--train_file_path", "x", "--min_length", "8"],
+            "--min_length 8 and --max_length 4096 are no range",
+        ),
+        (["--do_train", "--train_file_path", "none.txt", "--max_length", "99"], "'none.txt' is not a file"),
+        (["--do_train", "--train_file_path", "x", "--max_length", "300"], "--max_length 300 is above the 256 tokens"),
+        (["--do_train", "--train_file_path", "t.txt", "--max_length", "99", "--min_length", "20"], "--teacher_name"),
+    ],
+)
+def test_bad_input_is_one_sentence(long, tmp_path, embed, words, sentence):
+    (tmp_path / "t.txt").write_text(tiny.text(2000, 1))
+    # A model that does not say where it comes from.
+    shutil.copytree(long, tmp_path / "model", ignore=shutil.ignore_patterns("conversion_report.json"))
+    with pytest.raises(UserError, match=sentence):
+        embed("--model_name_or_path", "model", "--output_dir", "run", *words)
+    assert not (tmp_path / "run").exists()

@@ -1,4 +1,5 @@
-"""One vector a text: checkpoints as sentence-transformers models.
+"""One vector a text: checkpoints as sentence-transformers models, and their training on whole documents.
 
-In the order to read them: `model` (a checkpoint that gives vectors), `pieces` (long texts as the source reads them).
+In the order to read them: `model` (a checkpoint that gives vectors), `pieces` (long texts as the source reads them),
+`documents` (what is trained on), `arguments` (the flags), `run` (embed.py's work).
 """

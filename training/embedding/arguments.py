@@ -1,0 +1,119 @@
+"""The flags of embed.py beside those that every training has."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from conversion.embedded import LONG_NAME, NAME
+from foundation.cli import UserError
+from training.runs.arguments import SharedArguments
+from training.runs.origin import beside_model
+
+EXAMPLE = """  accelerate launch training/embed.py --model_name_or_path embedded-long \\
+      --train_file_path wiki.train.raw --do_train --max_steps 500 --output_dir runs/embedder"""
+DEFAULTS = {
+    "learning_rate": 2e-5,
+    "warmup_steps": 0.1,
+    "per_device_train_batch_size": 4,
+    "per_device_eval_batch_size": 4,
+    "num_train_epochs": 1,
+    "logging_steps": 10,
+    "save_steps": 500,
+    "output_dir": "runs/embed",
+}
+OBJECTIVES = ("pieces", "pairs")
+
+
+@dataclass
+class EmbedArguments(SharedArguments):
+    """What a whole document's vector learns, and from which text."""
+
+    objective: str = field(
+        default="pieces",
+        metadata={
+            "help": "pieces: the mean of the teacher's vectors of a document's pieces, from any text; pairs: a "
+            "document is nearer to its question than the other documents of the batch.",
+            "choices": OBJECTIVES,
+        },
+    )
+    train_file_path: str | None = field(
+        default=None,
+        metadata={"help": "Raw UTF-8 text, .jsonl or a SQuAD-format .json; with --objective pairs one of the latter."},
+    )
+    val_file_path: str | None = field(default=None, metadata={"help": "The same, to score."})
+    text_column: str = field(default="text", metadata={"help": "Field of the .jsonl that holds the text."})
+    teacher_name_or_path: str | None = field(
+        default=None,
+        metadata={"help": "The short model that a conversion came from (default: as conversion_report.json says)."},
+    )
+    max_length: int = field(default=4096, metadata={"help": "Longest document in tokens, its prompt included."})
+    min_length: int = field(default=256, metadata={"help": "Shortest stretch that --objective pieces cuts."})
+    pooling: str = field(
+        default="mean",
+        metadata={
+            "help": "How tokens become a vector, for a checkpoint that does not say.",
+            "choices": ("mean", "cls"),
+        },
+    )
+    query_prompt: str | None = field(default=None, metadata={"help": "Before a question (default: the checkpoint's)."})
+    document_prompt: str | None = field(
+        default=None, metadata={"help": "Before a document (default: the checkpoint's)."}
+    )
+    dropout: float | None = field(
+        default=None,
+        metadata={"help": "Every dropout probability (default: 0 with pieces, the checkpoint's with pairs)."},
+    )
+    mini_batch_size: int = field(
+        default=2, metadata={"help": "Pairs that pass through the model at once, whatever the batch (objective pairs)."}
+    )
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The prompts that were given."""
+        given = {"query": self.query_prompt, "document": self.document_prompt}
+        return {part: text for part, text in given.items() if text is not None}
+
+    @property
+    def config(self) -> dict[str, float]:
+        """What changes in the checkpoint's configuration: a vector that is noisy by itself learns no small distance."""
+        dropout = 0.0 if self.dropout is None and self.objective == "pieces" else self.dropout
+        names = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+        return {} if dropout is None else dict.fromkeys(names, dropout)
+
+    def check(self, training_args: Any) -> None:
+        """Raise UserError for values that cannot work, before anything is loaded or written."""
+        if not (training_args.do_train or training_args.do_eval):
+            raise UserError("nothing to do: give --do_train, --do_eval or both")
+        for flag, path, wanted in (
+            ("--train_file_path", self.train_file_path, training_args.do_train),
+            ("--val_file_path", self.val_file_path, training_args.do_eval),
+        ):
+            if wanted and path is None:
+                raise UserError(f"no text: give {flag}")
+        if not 16 <= self.min_length <= self.max_length:
+            raise UserError(
+                f"--min_length {self.min_length} and --max_length {self.max_length} are no range: give 16 or more, and "
+                "no more than --max_length"
+            )
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise UserError(f"--dropout {self.dropout} is no probability below 1")
+        if self.mini_batch_size < 1:
+            raise UserError(f"--mini_batch_size {self.mini_batch_size} is below 1: give 1 or more")
+        if self.objective == "pairs" and self.teacher_name_or_path is not None:
+            raise UserError("--teacher_name_or_path has no part in --objective pairs: leave it out")
+
+    def teacher(self) -> str:
+        """The short model whose vectors are learned."""
+        if self.teacher_name_or_path is not None:
+            return self.teacher_name_or_path
+        if self.model_name_or_path == LONG_NAME:
+            return NAME
+        import json
+
+        record = beside_model(str(Path(self.model_name_or_path).expanduser()), "conversion_report.json", self.revision)
+        if record is None:
+            raise UserError(
+                f"--model_name_or_path {self.model_name_or_path!r} does not say which model it was made from: give "
+                "--teacher_name_or_path, the short model whose vectors it shall have"
+            )
+        return str(json.loads(record.read_text(encoding="utf-8"))["source"])
