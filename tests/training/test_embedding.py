@@ -229,11 +229,49 @@ def test_pairs_are_learned_by_the_librarys_own_loss(long, tmp_path, embed):
     assert "älvar" not in (tmp_path / "run/README.md").read_text()  # no text of the user's in the card
 
 
+def paired(path: Path, count: int, seed: int) -> list[dict[str, str]]:
+    """Documents of words, and questions of three of them in another language, which stand in no document."""
+    rng = np.random.default_rng(seed)
+    own, other = [[f"{a}{b}" for a in first for b in "aeiou"] for first in ("bdfgk", "lmprt")]
+    rows = []
+    for _ in range(count):
+        document = rng.choice(len(own), 8, replace=False)
+        words = " ".join(own[number] for number in rng.choice(document, 30))
+        rows.append({"question": " ".join(other[number] for number in document[:3]), "context": words})
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return rows
+
+
+def found(folder: Path, rows: list[dict[str, str]]) -> float:
+    """Recall at 1 of the rows' documents."""
+    model = load_embedder(str(folder), device="cpu")
+    questions, contexts = (
+        vectors_of(model, [row[name] for row in rows], part)
+        for name, part in (("question", "query"), ("context", "document"))
+    )
+    return float(((questions @ contexts.T).argmax(axis=1) == np.arange(len(rows))).mean())
+
+
+def test_pairs_teach_to_find_documents_that_were_not_trained_on(long, tmp_path, embed):
+    paired(tmp_path / "train.jsonl", 800, 1)
+    held_back = paired(tmp_path / "val.jsonl", 64, 2)
+    embed(
+        "--model_name_or_path", long, "--objective", "pairs", "--train_file_path", "train.jsonl", "--val_file_path",
+        "val.jsonl", "--do_train", "--do_eval", "--max_length", 128, "--min_length", 16, "--max_steps", 80,
+        "--per_device_train_batch_size", 32, "--per_device_eval_batch_size", 32, "--mini_batch_size", 32,
+        "--learning_rate", 3e-3, "--temperature", 0.05, "--dropout", 0, "--output_dir", "run",
+    )  # fmt: skip
+    results = json.loads((tmp_path / "run/embed_results.json").read_text())
+    assert results["loss_after"] < 0.8 * results["loss_before"]
+    assert found(tmp_path / "run", held_back) > 3 * max(found(long, held_back), 1 / 64)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["--train_file_path", "x"], "nothing to do: give --do_train"),
         (["--do_train", "--train_file_path", "x", "--dropout", "1"], "--dropout 1.0 is no probability"),
+        (["--do_train", "--train_file_path", "x", "--temperature", "0"], "--temperature 0.0 is not between"),
         (["--do_train"], "no text: give --train_file_path"),
         (
             ["--do_train", "--train_file_path", "x", "--min_length", "8"],

@@ -63,6 +63,13 @@ class EmbedArguments(SharedArguments):
         default=None,
         metadata={"help": "Every dropout probability (default: 0 with pieces, the checkpoint's with pairs)."},
     )
+    temperature: float = field(
+        default=0.01,
+        metadata={
+            "help": "Divides similarities before the softmax (objective pairs): 0.01 in E5, 0.05 in "
+            "sentence-transformers. A model keeps the one that it was trained with."
+        },
+    )
     mini_batch_size: int = field(
         default=2, metadata={"help": "Pairs that pass through the model at once, whatever the batch (objective pairs)."}
     )
@@ -97,6 +104,8 @@ class EmbedArguments(SharedArguments):
             )
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise UserError(f"--dropout {self.dropout} is no probability below 1")
+        if not 0 < self.temperature <= 1:
+            raise UserError(f"--temperature {self.temperature} is not between 0 and 1: 0.01 to 0.05 is usual")
         if self.mini_batch_size < 1:
             raise UserError(f"--mini_batch_size {self.mini_batch_size} is below 1: give 1 or more")
         if self.objective == "pairs" and self.teacher_name_or_path is not None:

@@ -69,7 +69,8 @@ def train(arguments: EmbedArguments, training_args: TrainingArguments) -> dict[s
         content = {**results, "steps": trainer.state.global_step, "run": this_run}
         write_atomically(output_dir / RESULTS, json.dumps(content, indent=1))
         if push:
-            print(publish(training_args, f"Embeddings of whole documents, from {public_path(arguments.model_name_or_path)}"))
+            source = public_path(arguments.model_name_or_path)
+            print(publish(training_args, f"Embeddings of whole documents, from {source}"))
     return results
 
 
@@ -89,7 +90,9 @@ def _trainer(model: Any, arguments: EmbedArguments, training_args: TrainingArgum
         sampler = "batch_sampler"
     else:
         # As MultipleNegativesRankingLoss, in parts that fit the memory (GradCache).
-        loss = losses.CachedMultipleNegativesRankingLoss(model, mini_batch_size=arguments.mini_batch_size)
+        loss = losses.CachedMultipleNegativesRankingLoss(
+            model, scale=1 / arguments.temperature, mini_batch_size=arguments.mini_batch_size
+        )
         prompts = {"anchor": prompt(model, "query"), "positive": prompt(model, "document")}
         sampler = "no_duplicates"  # a document is no counter-example of itself
     given |= {"prompts": prompts, "batch_sampler": sampler}
