@@ -257,7 +257,7 @@ def test_pairs_teach_to_find_documents_that_were_not_trained_on(long, tmp_path, 
     held_back = paired(tmp_path / "val.jsonl", 64, 2)
     embed(
         "--model_name_or_path", long, "--objective", "pairs", "--train_file_path", "train.jsonl", "--val_file_path",
-        "val.jsonl", "--do_train", "--do_eval", "--max_length", 128, "--min_length", 16, "--max_steps", 80,
+        "val.jsonl", "--do_train", "--do_eval", "--max_length", 128, "--max_steps", 80,
         "--per_device_train_batch_size", 32, "--per_device_eval_batch_size", 32, "--mini_batch_size", 32,
         "--learning_rate", 3e-3, "--temperature", 0.05, "--dropout", 0, "--output_dir", "run",
     )  # fmt: skip

@@ -97,7 +97,7 @@ class EmbedArguments(SharedArguments):
         ):
             if wanted and path is None:
                 raise UserError(f"no text: give {flag}")
-        if not 16 <= self.min_length <= self.max_length:
+        if self.objective == "pieces" and not 16 <= self.min_length <= self.max_length:
             raise UserError(
                 f"--min_length {self.min_length} and --max_length {self.max_length} are no range: give 16 or more, and "
                 "no more than --max_length"
