@@ -150,24 +150,18 @@ def test_texts_of_every_kind_of_file(tmp_path):
     (tmp_path / "a.txt").write_text("one\n\ntwo\n", encoding="utf-8")
     assert "".join(documents(str(tmp_path / "a.txt"), "text", "--x")) == "one\n\ntwo\n"
     (tmp_path / "a.jsonl").write_text('{"body": "one"}\n\n{"body": "two"}\n', encoding="utf-8")
-    assert list(documents(str(tmp_path / "a.jsonl"), "body", "--x")) == ["one", "two"]
+    assert list(documents(str(tmp_path / "a.jsonl"), "body", "--x")) == ["one\n", "two\n"]
     squad = str(qa_tiny.squad_file(tmp_path / "squad.json"))
     contexts = [row["context"] for row in qa_tiny.rows()]
     assert list(documents(squad, "text", "--x")) == list(dict.fromkeys(contexts))
     found = list(pairs(squad, "--x"))
     assert [row["positive"] for row in found] == contexts and found[1]["anchor"] == "runs over?"
-    for name, content, sentence in (
-        ("b.jsonl", '{"body": 3}', "line 1, has no text under 'body'"),
-        ("c.jsonl", "{", "line 1, is no JSON"),
-        ("none.txt", None, "is not a file"),
-        ("zero.txt", "\0", "is not text"),
-    ):
-        if content is not None:
-            (tmp_path / name).write_text(content)
+    (tmp_path / "bad.jsonl").write_text('{"question": "x", "context": 3}')
+    for name, sentence in (
+        ("bad.jsonl", "line 1, has no text under 'context'"), ("none.jsonl", "is not a file"), ("a.txt", "holds no pairs"),
+    ):  # fmt: skip
         with pytest.raises(UserError, match=sentence):
-            list(documents(str(tmp_path / name), "body", "--x"))
-    with pytest.raises(UserError, match="holds no pairs"):
-        list(pairs(str(tmp_path / "a.txt"), "--x"))
+            list(pairs(str(tmp_path / name), "--x"))
 
 
 @pytest.fixture

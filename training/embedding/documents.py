@@ -7,25 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from foundation.cli import UserError
+from foundation.cli import UserError, short_repr
 from training.corpora.load import load_qa
-from training.pretraining.source import TextFile
+from training.pretraining.source import open_files
 
 from .pieces import cut
 
 
 def documents(path: str, column: str, argument: str) -> Iterator[str]:
-    """The texts of a file: SQuAD's format (each context once), JSON lines with `column`, or raw text, a part at a time.
+    """The texts of a file or folder: SQuAD's format (each context once), or as `pretrain.py` reads them.
 
+    A row of JSON lines is a document; raw text comes a part at a time.
     Raises UserError for a file that is missing, empty, binary, or lacks the column.
     """
-    text = TextFile(path, argument)  # refuses what is no text
     if path.endswith(".json"):
         yield from dict.fromkeys(load_qa("file", "train", data_files=path)["context"])
-    elif path.endswith(".jsonl"):
-        yield from (str(row[column]) for row in _rows(path, (column,), argument))
-    else:
-        yield from ("".join(lines) for shard in range(text.shards) for lines in text.read(shard))
+        return
+    source = open_files(path, argument, column)
+    for shard in range(source.shards):
+        entries = (entry for entries in source.read(shard) for entry in entries)
+        yield from entries if source.rows else ["".join(entries)]
 
 
 def stretches(texts: Iterator[str], tokenizer: Any, shortest: int, longest: int, seed: int) -> Iterator[dict[str, str]]:
@@ -42,8 +43,10 @@ def stretches(texts: Iterator[str], tokenizer: Any, shortest: int, longest: int,
 
 def pairs(path: str, argument: str) -> Iterator[dict[str, str]]:
     """Rows `{"anchor", "positive"}` of a SQuAD-format file or of JSON lines with `question` and `context`."""
+    if not Path(path).is_file():
+        raise UserError(f"{argument} {path!r} is not a file: check the path")
     if path.endswith(".jsonl"):
-        rows: Any = _rows(path, ("question", "context"), argument)
+        rows: Any = _rows(path, argument)
     elif path.endswith(".json"):
         rows = load_qa("file", "train", data_files=path)
     else:
@@ -54,15 +57,18 @@ def pairs(path: str, argument: str) -> Iterator[dict[str, str]]:
         yield {"anchor": row["question"], "positive": row["context"]}
 
 
-def _rows(path: str, columns: tuple[str, ...], argument: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{argument} {path!r}, line {number}, is no JSON ({error.msg})") from error
-        missing = [name for name in columns if not isinstance(row, dict) or not isinstance(row.get(name), str)]
-        if missing:
-            raise UserError(f"{argument} {path!r}, line {number}, has no text under {missing[0]!r}")
-        yield row
+def _rows(path: str, argument: str) -> Iterator[dict[str, Any]]:
+    with open(path, encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{argument} {path!r}, line {number}, is no JSON ({error.msg})") from error
+            for name in ("question", "context"):
+                if not isinstance(row, dict) or not isinstance(row.get(name), str):
+                    raise UserError(
+                        f"{argument} {path!r}, line {number}, has no text under {name!r}: {short_repr(line)}"
+                    )
+            yield row
