@@ -158,7 +158,8 @@ def test_texts_of_every_kind_of_file(tmp_path):
     assert [row["positive"] for row in found] == contexts and found[1]["anchor"] == "runs over?"
     (tmp_path / "bad.jsonl").write_text('{"question": "x", "context": 3}')
     for name, sentence in (
-        ("bad.jsonl", "line 1, has no text under 'context'"), ("none.jsonl", "is not a file"), ("a.txt", "holds no pairs"),
+        ("bad.jsonl", "line 1, has no text under 'context'"), ("none.jsonl", "is not a file"),
+        ("a.txt", "holds no pairs"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=sentence):
             list(pairs(str(tmp_path / name), "--x"))
