@@ -227,11 +227,11 @@ def test_pairs_are_learned_by_the_librarys_own_loss(long, tmp_path, embed):
 def paired(path: Path, count: int, seed: int) -> list[dict[str, str]]:
     """Documents of words, and questions of three of them in another language, which stand in no document."""
     rng = np.random.default_rng(seed)
-    own, other = [[f"{a}{b}" for a in first for b in "aeiou"] for first in ("bdfgk", "lmprt")]
+    own, other = [[f"{a}{b}" for a in first for b in "aeo"] for first in ("bdfgk", "lmprt")]
     rows = []
     for _ in range(count):
-        document = rng.choice(len(own), 8, replace=False)
-        words = " ".join(own[number] for number in rng.choice(document, 30))
+        document = rng.choice(len(own), 4, replace=False)
+        words = " ".join(own[number] for number in [*document, *rng.choice(document, 4)])
         rows.append({"question": " ".join(other[number] for number in document[:3]), "context": words})
     path.write_text("\n".join(map(json.dumps, rows)))
     return rows
@@ -252,12 +252,12 @@ def test_pairs_teach_to_find_documents_that_were_not_trained_on(long, tmp_path, 
     held_back = paired(tmp_path / "val.jsonl", 64, 2)
     embed(
         "--model_name_or_path", long, "--objective", "pairs", "--train_file_path", "train.jsonl", "--val_file_path",
-        "val.jsonl", "--do_train", "--do_eval", "--max_length", 128, "--max_steps", 80,
+        "val.jsonl", "--do_train", "--do_eval", "--max_length", 64, "--max_steps", 60,
         "--per_device_train_batch_size", 32, "--per_device_eval_batch_size", 32, "--mini_batch_size", 32,
-        "--learning_rate", 3e-3, "--temperature", 0.05, "--dropout", 0, "--output_dir", "run",
+        "--learning_rate", 5e-3, "--temperature", 0.05, "--dropout", 0, "--output_dir", "run",
     )  # fmt: skip
     results = json.loads((tmp_path / "run/embed_results.json").read_text())
-    assert results["loss_after"] < 0.8 * results["loss_before"]
+    assert results["loss_after"] < results["loss_before"] - 0.5
     assert found(tmp_path / "run", held_back) > 3 * max(found(long, held_back), 1 / 64)
 
 
