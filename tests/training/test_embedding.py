@@ -272,13 +272,21 @@ def test_pairs_teach_to_find_documents_that_were_not_trained_on(long, tmp_path, 
             ["--do_train", "--train_file_path", "x", "--min_length", "8"],
             "--min_length 8 and --max_length 4096 are no range",
         ),
-        (["--do_train", "--train_file_path", "none.txt", "--max_length", "99"], "'none.txt' is not a file"),
-        (["--do_train", "--train_file_path", "x", "--max_length", "300"], "--max_length 300 is above the 256 tokens"),
+        (["--do_train", "--train_file_path", "none.txt"], "'none.txt' is not a file"),
+        (
+            ["--do_train", "--train_file_path", "t.txt", "--max_length", "300"],
+            "--max_length 300 is above the 256 tokens",
+        ),
+        (
+            ["--do_train", "--objective", "pairs", "--train_file_path", "b.jsonl", "--max_length", "99"],
+            "line 1, has no",
+        ),
         (["--do_train", "--train_file_path", "t.txt", "--max_length", "99", "--min_length", "20"], "--teacher_name"),
     ],
 )
 def test_bad_input_is_one_sentence(long, tmp_path, embed, words, sentence):
     (tmp_path / "t.txt").write_text(tiny.text(2000, 1))
+    (tmp_path / "b.jsonl").write_text('{"question": 1, "context": "x"}')
     # A model that does not say where it comes from.
     shutil.copytree(long, tmp_path / "model", ignore=shutil.ignore_patterns("conversion_report.json"))
     with pytest.raises(UserError, match=sentence):

@@ -91,10 +91,11 @@ class EmbedArguments(SharedArguments):
         """Raise UserError for values that cannot work, before anything is loaded or written."""
         if not (training_args.do_train or training_args.do_eval):
             raise UserError("nothing to do: give --do_train, --do_eval or both")
-        for flag, path, wanted in (
+        given = (
             ("--train_file_path", self.train_file_path, training_args.do_train),
             ("--val_file_path", self.val_file_path, training_args.do_eval),
-        ):
+        )
+        for flag, path, wanted in given:
             if wanted and path is None:
                 raise UserError(f"no text: give {flag}")
         if self.objective == "pieces" and not 16 <= self.min_length <= self.max_length:
@@ -110,6 +111,9 @@ class EmbedArguments(SharedArguments):
             raise UserError(f"--mini_batch_size {self.mini_batch_size} is below 1: give 1 or more")
         if self.objective == "pairs" and self.teacher_name_or_path is not None:
             raise UserError("--teacher_name_or_path has no part in --objective pairs: leave it out")
+        for flag, path, wanted in given:
+            if wanted and not Path(str(path)).expanduser().exists():
+                raise UserError(f"{flag} {path!r} is not a file, nor a folder: check the path")
 
     def teacher(self) -> str:
         """The short model whose vectors are learned."""

@@ -122,25 +122,26 @@ def _rows(
 ) -> Any:
     """The rows of one file as a `datasets.Dataset`, made by the first process and read by the others."""
     from datasets import Dataset, Features, Sequence, Value
+    from datasets.exceptions import DatasetGenerationError
 
     path = str(Path(str(given)).expanduser())
-    text = Value("string")
+    source: dict[str, Any] = {"path": path, "argument": argument, "stamp": contents([path])}
+    make: Any = _paired
+    columns: dict[str, Any] = {"anchor": Value("string"), "positive": Value("string")}
+    if arguments.objective == "pieces":
+        make, dimensions = _taught, model.get_embedding_dimension()
+        columns = {"text": Value("string"), "label": Sequence(Value("float32"), dimensions)}
+        source |= {
+            "dimensions": dimensions, "teacher": arguments.teacher(), "prompt": prompt(model, "document"),
+            "pooling": arguments.pooling, "column": arguments.text_column,
+            "lengths": (arguments.min_length, arguments.max_length), "seed": training_args.seed,
+            "device": str(training_args.device),
+        }  # fmt: skip
     with training_args.main_process_first(local=False, desc=f"reading {argument}"):
-        if arguments.objective == "pairs":
-            features = Features({"anchor": text, "positive": text})
-            given_pairs = {"path": path, "argument": argument, "stamp": contents([path])}
-            rows = Dataset.from_generator(_paired, features, gen_kwargs=given_pairs)
-        else:
-            dimensions = model.get_embedding_dimension()
-            rows = Dataset.from_generator(
-                _taught,
-                Features({"text": text, "label": Sequence(Value("float32"), dimensions)}),
-                gen_kwargs={"path": path, "argument": argument, "stamp": contents([path]), "dimensions": dimensions,
-                            "teacher": arguments.teacher(), "prompt": prompt(model, "document"),
-                            "pooling": arguments.pooling, "column": arguments.text_column,
-                            "lengths": (arguments.min_length, arguments.max_length), "seed": training_args.seed,
-                            "device": str(training_args.device)},
-            )  # fmt: skip
+        try:
+            rows = Dataset.from_generator(make, Features(columns), gen_kwargs=source)
+        except DatasetGenerationError as error:
+            raise error.__cause__ if isinstance(error.__cause__, UserError) else error from None
     if len(rows) == 0:
         raise UserError(f"{argument} {path!r} holds no text to learn from: give a longer one")
     return rows
