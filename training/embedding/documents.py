@@ -10,6 +10,7 @@ import numpy as np
 from foundation.cli import UserError, short_repr
 from training.corpora.load import load_qa
 from training.pretraining.source import open_files
+from training.runs.randomness import Use, random_stream
 
 from .pieces import cut
 
@@ -34,7 +35,7 @@ def stretches(texts: Iterator[str], tokenizer: Any, shortest: int, longest: int,
 
     Drawn evenly on a logarithmic scale, so that a model learns lengths of every order alike.
     """
-    generator = np.random.default_rng(seed)
+    generator = random_stream(seed, Use.STRETCH)
     lengths = iter(lambda: round(float(np.exp(generator.uniform(np.log(shortest), np.log(longest))))), None)
     for text in texts:
         for part in cut(text, tokenizer, lengths):

@@ -23,6 +23,7 @@ class Use(IntEnum):
     BUFFER = 8  # how the sequences of such a pass are shuffled
     CAP = 9  # which questions of a capped source are trained on
     QUESTION = 10  # which questions are asked in another language than their document's
+    STRETCH = 11  # how long the stretches of text are that an embedding learns from
 
 
 def random_stream(seed: int, use: Use, *numbers: int) -> np.random.Generator:
