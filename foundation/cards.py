@@ -163,3 +163,12 @@ def public_path(name: str) -> str:
     path = Path(name).expanduser()
     local = path.is_absolute() or ".." in path.parts or path.exists() or bool(set("*?[") & set(path.name))
     return (path.resolve().name if path.name in ("", "..") else path.name) if local and "/" in name else name
+
+
+def public_facts(value: Any) -> Any:
+    """What a run was, for a file that is pushed: of paths on this machine the last names."""
+    if isinstance(value, dict):
+        return {key: public_facts(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [public_facts(each) for each in value]
+    return public_path(value) if isinstance(value, str) else value

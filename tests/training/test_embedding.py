@@ -261,6 +261,26 @@ def test_pairs_teach_to_find_documents_that_were_not_trained_on(long, tmp_path, 
     assert found(tmp_path / "run", held_back) > 3 * max(found(long, held_back), 1 / 64)
 
 
+def test_a_push_is_one_commit_of_a_folder_that_loads_and_names_no_path(
+    long, tmp_path, embed, loopback_hub, monkeypatch
+):
+    loopback_hub.here(monkeypatch)
+    squad = qa_tiny.squad_file(tmp_path / "squad.json")
+    embed(
+        "--model_name_or_path", long, "--objective", "pairs", "--train_file_path", squad, "--max_length", 64,
+        "--do_train", "--max_steps", 1, "--save_steps", 1, "--output_dir", "run", "--push_to_hub", "--hub_model_id", "org/e5-long",
+    )  # fmt: skip
+    commits = loopback_hub.api().list_repo_commits("org/e5-long")
+    assert sum(commit.title.startswith("Embeddings of whole documents") for commit in commits) == 1
+    files = set(loopback_hub.api().list_repo_files("org/e5-long"))
+    assert {"modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "embed_results.json"} <= files
+    assert not any("checkpoint" in name or name == "training_args.bin" for name in files)
+    of_hub, of_folder = (load_embedder(name, device="cpu") for name in ("org/e5-long", str(tmp_path / "run")))
+    assert np.array_equal(*(vectors_of(model, ["a river"], "document") for model in (of_hub, of_folder)))
+    for name in ("README.md", "embed_results.json"):
+        assert str(tmp_path.parent) not in (tmp_path / "run" / name).read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

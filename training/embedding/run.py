@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from foundation.cards import public_path
+from foundation.cards import public_facts, public_path
 from foundation.cli import UserError
 from foundation.files import write_atomically
 from training.pretraining.trainer import freeze_global_projections, with_global_projections
@@ -66,7 +66,7 @@ def train(arguments: EmbedArguments, training_args: TrainingArguments) -> dict[s
         results["loss_after"] = trainer.evaluate()["eval_loss"]
     if training_args.should_save:
         output_dir = Path(str(training_args.output_dir))
-        content = {**results, "steps": trainer.state.global_step, "run": this_run}
+        content = {**results, "steps": trainer.state.global_step, "run": public_facts(this_run)}
         write_atomically(output_dir / RESULTS, json.dumps(content, indent=1))
         if push:
             source = public_path(arguments.model_name_or_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation import cards
-from foundation.cards import public_path, public_words
+from foundation.cards import public_facts, public_path, public_words
 from foundation.files import read_json, write_atomically
 from training.runs.origin import origin_of
 
@@ -40,7 +40,8 @@ def report(
     output_dir = Path(str(training_args.output_dir))
     versions = {name: version(name) for name in ("torch", "transformers", "accelerate")}
     losses = [[entry["step"], entry["loss"]] for entry in log_history if "loss" in entry]
-    content = {**results, "evaluations": evaluations, "losses": losses, "run": _public(this_run), "versions": versions}
+    content = {**results, "evaluations": evaluations, "losses": losses, "run": public_facts(this_run)}
+    content["versions"] = versions
     if not training_args.do_train and (output_dir / RESULTS).is_file():
         trained = read_json(output_dir / RESULTS, "--output_dir", dict)
         content = {**trained, **results, "evaluations": [*trained.get("evaluations", []), *evaluations]}
@@ -48,15 +49,6 @@ def report(
     if losses:
         _plot(losses, evaluations, output_dir / "pretrain_losses.png")
     return results
-
-
-def _public(value: Any) -> Any:
-    """What a run was, for a file that is pushed: of paths on this machine the last names."""
-    if isinstance(value, dict):
-        return {key: _public(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_public(each) for each in value]
-    return public_path(value) if isinstance(value, str) else value
 
 
 def _table(results: dict[str, dict[str, float]]) -> str:
