@@ -268,7 +268,7 @@ def test_a_push_is_one_commit_of_a_folder_that_loads_and_names_no_path(
     squad = qa_tiny.squad_file(tmp_path / "squad.json")
     embed(
         "--model_name_or_path", long, "--objective", "pairs", "--train_file_path", squad, "--max_length", 64,
-        "--do_train", "--max_steps", 1, "--save_steps", 1, "--output_dir", "run", "--push_to_hub", "--hub_model_id", "org/e5-long",
+        "--do_train", "--max_steps", 1, "--output_dir", "run", "--push_to_hub", "--hub_model_id", "org/e5-long",
     )  # fmt: skip
     commits = loopback_hub.api().list_repo_commits("org/e5-long")
     assert sum(commit.title.startswith("Embeddings of whole documents") for commit in commits) == 1

@@ -40,8 +40,8 @@ def report(
     output_dir = Path(str(training_args.output_dir))
     versions = {name: version(name) for name in ("torch", "transformers", "accelerate")}
     losses = [[entry["step"], entry["loss"]] for entry in log_history if "loss" in entry]
-    content = {**results, "evaluations": evaluations, "losses": losses, "run": public_facts(this_run)}
-    content["versions"] = versions
+    run = public_facts(this_run)
+    content = {**results, "evaluations": evaluations, "losses": losses, "run": run, "versions": versions}
     if not training_args.do_train and (output_dir / RESULTS).is_file():
         trained = read_json(output_dir / RESULTS, "--output_dir", dict)
         content = {**trained, **results, "evaluations": [*trained.get("evaluations", []), *evaluations]}
