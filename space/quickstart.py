@@ -5,7 +5,7 @@
 A multilingual encoder that reads 512 tokens is converted to read 4,096 and proven equal to its source; long documents
 are built from the sample corpus as XQ3 is from XQuAD; the long model is fine-tuned for a few steps and scored; and a
 Swedish question is put to a Spanish document. What takes long is the command that a user would type, in a process of
-its own: printed, timed, and its memory measured.
+its own: printed, timed, and its memory measured. What a command prints goes into a file, or by --verbose here.
 """
 
 import json
@@ -19,14 +19,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from foundation.cli import UserError, command_parser, run
 from foundation.files import check_output_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "hub_datasets" / "sample"
-PARTS = ("long/**", "finetuned/**", "scores/**", "scores-adapter/**")
+PARTS = ("long/**", "finetuned/**", "scores/**", "scores-adapter/**", "logs/**")
+TAIL = 15  # lines of a failed command that are shown
 STEPS = 16
 QUESTION_ID = "printing-3-2"  # one of few that this small model answers across languages; see README, Status
 
@@ -42,22 +43,36 @@ class Line(NamedTuple):
 
 @dataclass
 class Log:
-    """Runs the steps and keeps a line on each."""
+    """Runs the steps and keeps a line on each; `folder` takes what the commands print, None lets it through."""
 
+    folder: Path | None
     lines: list[Line] = field(default_factory=list)
 
     def command(self, name: str, line: str, result: Callable[[], str]) -> None:
         """Run a command line in a process of its own, then `result` to read what it left; a failure ends it all."""
         print(f"\n== {name}\n$ {line}", flush=True)
         program, *words = shlex.split(line)
+        command = [str(Path(sys.executable).with_name(program)), *words]
         start = time.perf_counter()
-        process = subprocess.Popen([str(Path(sys.executable).with_name(program)), *words], cwd=ROOT)
-        _, status, usage = os.wait4(process.pid, 0)
+        if self.folder is None:
+            process = subprocess.Popen(command, cwd=ROOT)
+            _, status, usage = os.wait4(process.pid, 0)
+        else:
+            self.folder.mkdir(exist_ok=True)
+            told = self.folder / f"{len(self.lines) + 1}.txt"
+            with told.open("wb") as output:
+                process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+                status, usage = wait(process.pid, told)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - start
         if process.returncode:
-            raise UserError(f"the step {name!r} ended with status {process.returncode}: its message stands above")
+            where = "above"
+            if self.folder is not None:
+                print("\n".join(printed(told)[-TAIL:]), file=sys.stderr)
+                where = f"above, all that it printed in {str(told)!r}"
+            raise UserError(f"the step {name!r} ended with status {process.returncode}: its message stands {where}")
         self.lines.append(Line(name, result(), seconds, megabytes(usage.ru_maxrss)))
+        print(f"{self.lines[-1].found}, in {seconds:.0f} s", flush=True)
 
     def call(self, name: str, step: Callable[[], str]) -> None:
         """Run a step in this process; it returns what it found."""
@@ -77,6 +92,27 @@ class Log:
                 *(f"{a:<{step}}  {b:<{found}}  {c:>7.0f}  {d:>9,.0f}" for a, b, c, d in [*self.lines, total]),
             ]
         )
+
+
+def wait(pid: int, told: Path) -> tuple[int, Any]:
+    """Status and usage of a process when it ends; meanwhile a terminal shows the last line that it printed."""
+    shows, start = sys.stderr.isatty(), time.perf_counter()
+    while True:
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
+        if ended:
+            if shows:
+                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            return status, usage
+        if shows:
+            last = textwrap.shorten((printed(told) or [""])[-1], 80)
+            print(f"\r\x1b[K{time.perf_counter() - start:4.0f} s  {last}", end="", file=sys.stderr, flush=True)
+        time.sleep(0.2)
+
+
+def printed(told: Path) -> list[str]:
+    """The lines of a file, of those that were written over (progress bars) the last state."""
+    lines = told.read_bytes().decode(errors="replace").split("\n")
+    return [shown for line in lines if (shown := line.rstrip("\r").split("\r")[-1].rstrip())]
 
 
 def megabytes(maxrss: int) -> float:
@@ -145,12 +181,13 @@ def main() -> None:
     parser.add_argument("--output_dir", default="runs/quickstart", help="folder for the models and the scores")
     parser.add_argument("--overwrite_output_dir", action="store_true", help="replace what an earlier run wrote there")
     parser.add_argument("--reader_model", help="QA model that answers at the end (default: the adapter in space/)")
+    parser.add_argument("--verbose", action="store_true", help="show what the commands print, too")
     arguments = parser.parse_args()
     folder = check_output_dir(arguments.output_dir, PARTS if arguments.overwrite_output_dir else None).resolve()
-    quickstart(folder, arguments.reader_model)
+    quickstart(folder, arguments.reader_model, arguments.verbose)
 
 
-def quickstart(folder: Path, reader_model: str | None) -> None:
+def quickstart(folder: Path, reader_model: str | None, verbose: bool) -> None:
     """All steps; what they write is under `folder`, each part overwritten if it is there."""
     import torch
 
@@ -159,7 +196,7 @@ def quickstart(folder: Path, reader_model: str | None) -> None:
     device = "gpu" if torch.accelerator.is_available() else "cpu"
     launch = f"accelerate launch --config_file training/configs/{device}.yaml"
     reader_model = reader_model or str(ADAPTER)
-    log = Log()
+    log = Log(None if verbose else folder / "logs")
     log.command(
         "convert 512 to 4,096 tokens, and prove it",
         "python -m conversion.convert --model_name_or_path embedded --max_pos 4096 --tile_from 64 "
