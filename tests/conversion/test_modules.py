@@ -8,7 +8,8 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import save_file
-from sentence_transformers import CrossEncoder, SentenceTransformer, models
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers.sentence_transformer import modules as models
 
 from conversion.convert import convert
 from conversion.report import VerificationError
@@ -168,7 +169,7 @@ def test_a_cross_encoder_keeps_activation_and_labels(tmp_path, name):
     scores = after.predict(pairs, show_progress_bar=False)
     assert np.abs(before.predict(pairs, show_progress_bar=False) - scores).max() < 1e-5
     assert transformers.AutoConfig.from_pretrained(long).id2label == {0: "relevance"}
-    assert after.max_length == 256
+    assert after.max_seq_length == 256
 
 
 def test_a_cross_encoder_that_the_library_saved(tmp_path):
