@@ -10,65 +10,98 @@ command goes on. Then results.md, results.csv, summary.csv and plots hold mean a
 of the thesis's table, its published figures beside.
 """
 
-import argparse
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from foundation.cli import UserError, command_parser, run
+from foundation.cli import UserError, run
 from training.grids.launcher import processes_of
 from training.grids.plan import Narrowing, Plan, chosen_models, make_plan, parse_flags, read_grid, shell_line
+from training.runs.arguments import make_parser, parse_alone
+
+WHAT = ("list", "run", "aggregate")
+# In the class below `list` is a flag.
+Words: TypeAlias = list[str]
+Numbers: TypeAlias = list[int]
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line of grid.py."""
-    parser = command_parser(
-        description="List or run a grid of fine-tunings and scores, and aggregate it over seeds.",
-        example="python training/grid.py --run --output_dir runs/part --model XLM-R --dataset xquad --seeds 42",
+@dataclass
+class GridArguments:
+    """What to do, with which part of which grid, and what every run is told besides."""
+
+    list: bool = field(default=False, metadata={"help": "Print each run's command and whether it is done."})
+    run: bool = field(default=False, metadata={"help": "Run what is missing, then aggregate."})
+    aggregate: bool = field(default=False, metadata={"help": "Only write the tables of what is done."})
+    grid: str = field(
+        default="thesis", metadata={"help": "A grid of training/configs (thesis, small), or a YAML file."}
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--list", action="store_true", help="print each run's command and whether it is done")
-    what.add_argument("--run", action="store_true", help="run what is missing, then aggregate")
-    what.add_argument("--aggregate", action="store_true", help="only write the tables of what is done")
-    add = parser.add_argument
-    add("--grid", default="thesis", help="a grid of training/configs (thesis, small), or a YAML file")
-    add("--output_dir", default="runs/grid", help="folder of all runs and results")
-    add("--model", nargs="+", help="only these; LABEL=CHECKPOINT puts another checkpoint under a label")
-    add("--dataset", nargs="+", help="only these columns, by label or by data set")
-    add("--seeds", nargs="+", type=int, help="only these, or others than the grid's")
-    add("--max_train_samples", type=int, help="fine-tune on this many examples")
-    add("--max_eval_samples", type=int, help="score this many questions a language")
-    add("--data_dir", help="folder with the official files in squad/, xquad/, mlqa/; without it the Hub is asked")
-    add("--config_file", help="accelerate launch configuration for every run")
-    add("--pretrain_flags", default="", metavar="'--flag value ...'", help="more flags for pretrain.py, or others")
-    add("--finetune_flags", default="", metavar="'--flag value ...'", help="more flags for finetune.py, or others")
-    add("--score_flags", default="", metavar="'--flag value ...'", help="more flags for score.py, or others")
-    return parser
+    output_dir: str = field(default="runs/grid", metadata={"help": "Folder of all runs and results."})
+    model: Words | None = field(
+        default=None, metadata={"help": "Only these; LABEL=CHECKPOINT puts another checkpoint under a label."}
+    )
+    dataset: Words | None = field(default=None, metadata={"help": "Only these columns, by label or by data set."})
+    seeds: Numbers | None = field(default=None, metadata={"help": "Only these, or others than the grid's."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Fine-tune on this many examples."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Score this many questions a language."})
+    data_dir: str | None = field(
+        default=None,
+        metadata={"help": "Folder with the official files in squad/, xquad/, mlqa/; without it the Hub is asked."},
+    )
+    config_file: str | None = field(default=None, metadata={"help": "accelerate launch configuration for every run."})
+    pretrain_flags: str = field(
+        default="", metadata={"help": "More flags for pretrain.py, or others.", "metavar": "'--flag value ...'"}
+    )
+    finetune_flags: str = field(
+        default="", metadata={"help": "More flags for finetune.py, or others.", "metavar": "'--flag value ...'"}
+    )
+    score_flags: str = field(
+        default="", metadata={"help": "More flags for score.py, or others.", "metavar": "'--flag value ...'"}
+    )
+
+    def check(self) -> None:
+        given = [f"--{name}" for name in WHAT if getattr(self, name)]
+        if len(given) != 1:
+            what = "none of them came" if not given else f"{' and '.join(given)} came together"
+            raise UserError(f"grid.py does one of --list, --run and --aggregate, and {what}: give one")
 
 
 def main() -> None:
-    args = make_parser().parse_args()
-    grid = read_grid(args.grid)
-    want = _narrowing(args)
-    plan = make_plan(grid, Path(args.output_dir), want)
-    launch = ["launch", *(["--config_file", args.config_file] if args.config_file else [])]
-    if args.list:
+    arguments = read_command_line(sys.argv[1:])
+    grid = read_grid(arguments.grid)
+    wanted = _narrowing(arguments)
+    plan = make_plan(grid, Path(arguments.output_dir), wanted)
+    launch = ["launch", *(["--config_file", arguments.config_file] if arguments.config_file else [])]
+    if arguments.list:
         print_commands(plan, ["accelerate", *launch])
         return
-    output_dir = Path(args.output_dir).resolve()
-    everything = make_plan(
-        grid, output_dir, Narrowing(seeds=list(dict.fromkeys([*grid["seeds"], *(want.seeds or [])])))
-    )
+    output_dir = Path(arguments.output_dir).resolve()
+    seeds = list(dict.fromkeys([*grid["seeds"], *(wanted.seeds or [])]))
+    everything = make_plan(grid, output_dir, Narrowing(seeds=seeds))
     troubles: list[str] = []
-    if args.run:
+    if arguments.run:
         from training.grids.run import run_plan
 
         launcher = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch]
-        troubles = run_plan(make_plan(grid, output_dir, want), output_dir, launcher, _settings(args, want, grid))
-    aggregate(everything, output_dir, args.grid)
+        settings = _settings(arguments, wanted, grid)
+        troubles = run_plan(make_plan(grid, output_dir, wanted), output_dir, launcher, settings)
+    aggregate(everything, output_dir, arguments.grid)
     if troubles:
         print("\n".join(troubles), file=sys.stderr)
         raise UserError(f"{len(troubles)} step(s) did not end well, see above: mend and give the same command again")
+
+
+def read_command_line(argv: list[str]) -> GridArguments:
+    """The flags of grid.py; raises UserError for one that is unknown, and for other than one thing to do."""
+    parser = make_parser(
+        GridArguments,
+        prog="python training/grid.py",
+        description="List or run a grid of fine-tunings and scores, and aggregate it over seeds.",
+        example="  python training/grid.py --run --output_dir runs/part --model XLM-R --dataset xquad --seeds 42",
+    )
+    arguments: GridArguments = parse_alone(parser, argv)
+    arguments.check()
+    return arguments
 
 
 def print_commands(plan: Plan, launch: list[str]) -> None:
@@ -93,25 +126,25 @@ def aggregate(plan: Plan, output_dir: Path, name: str) -> None:
     print(f"written: {path}", file=sys.stderr)
 
 
-def _narrowing(args: argparse.Namespace) -> Narrowing:
+def _narrowing(arguments: GridArguments) -> Narrowing:
     return Narrowing(
-        models=args.model,
-        columns=args.dataset,
-        seeds=args.seeds,
-        max_train_samples=args.max_train_samples,
-        max_eval_samples=args.max_eval_samples,
-        processes=processes_of(args.config_file),
-        data_dir=str(Path(args.data_dir).resolve()) if args.data_dir else None,
-        finetune_flags=parse_flags(args.finetune_flags, "--finetune_flags"),
-        pretrain_flags=parse_flags(args.pretrain_flags, "--pretrain_flags"),
-        score_flags=parse_flags(args.score_flags, "--score_flags"),
+        models=arguments.model,
+        columns=arguments.dataset,
+        seeds=arguments.seeds,
+        max_train_samples=arguments.max_train_samples,
+        max_eval_samples=arguments.max_eval_samples,
+        processes=processes_of(arguments.config_file),
+        data_dir=str(Path(arguments.data_dir).resolve()) if arguments.data_dir else None,
+        finetune_flags=parse_flags(arguments.finetune_flags, "--finetune_flags"),
+        pretrain_flags=parse_flags(arguments.pretrain_flags, "--pretrain_flags"),
+        score_flags=parse_flags(arguments.score_flags, "--score_flags"),
     )
 
 
-def _settings(args: argparse.Namespace, want: Narrowing, grid: dict) -> dict:
+def _settings(arguments: GridArguments, wanted: Narrowing, grid: dict[str, Any]) -> dict[str, Any]:
     """What decides the numbers and so must be the same for all runs of one output_dir."""
-    decisive = {name: value for name, value in asdict(want).items() if name not in ("models", "columns", "seeds")}
-    models, chosen = chosen_models(grid["models"], args.model)
+    decisive = {name: value for name, value in asdict(wanted).items() if name not in ("models", "columns", "seeds")}
+    models, chosen = chosen_models(grid["models"], arguments.model)
     return {"grid": {**grid, "models": {label: models[label] for label in chosen}}, **decisive}
 
 

@@ -32,8 +32,7 @@ def scores(tmp_path_factory) -> Path:
 
 
 def compared(first: Path, second: Path, *words: str) -> dict:
-    given = [str(first), str(second)]
-    return compare.compare(given, compare.make_parser().parse_args(["--scores", *given, *words]))
+    return compare.compare(compare.read_command_line(["--scores", str(first), str(second), *words]))
 
 
 def with_answers(scores: Path, folder: Path, right: list[bool]) -> Path:
@@ -72,6 +71,8 @@ def test_means_are_those_of_score(scores):
 
 
 def test_what_cannot_be_compared_is_one_sentence(scores, tmp_path):
+    with pytest.raises(UserError, match=r"takes two output folders of score\.py, and 3 came"):
+        compare.read_command_line(["--scores", "a", "b", "c"])
     with pytest.raises(UserError, match="'fr' is not in both"):
         compared(scores, scores, "--language", "fr")
     with pytest.raises(UserError, match=r"scores\.json' is not a file"):
@@ -104,7 +105,7 @@ def test_the_samples_take_little_memory_and_are_the_same():
 
 @pytest.mark.parametrize("metric", metrics.NORMALISERS)
 def test_every_metric_that_a_sentence_advises_is_a_choice(metric):
-    assert compare.make_parser().parse_args(["--scores", "a", "b", "--metric", metric]).metric == metric
+    assert compare.read_command_line(["--scores", "a", "b", "--metric", metric]).metric == metric
 
 
 def test_unanswerable_questions_by_the_metric_that_is_advised(scores, tmp_path):

@@ -217,7 +217,7 @@ def report(tmp_path_factory) -> dict:
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     words = ["--data_files", str(folder / "rows.jsonl"), "--model_name_or_path", str(folder / "model"),
              "--max_length", "64", "--max_question_length", "10", "--max_answer_length", "4"]  # fmt: skip
-    return data_report.report(data_report.make_parser().parse_args(words))["en"]
+    return data_report.report(data_report.read_command_line(words))["en"]
 
 
 class TestReport:

@@ -19,6 +19,7 @@ import yaml
 from foundation.cli import UserError
 from foundation.files import write_atomically
 from tests.conftest import ROOT
+from training import grid as grid_command_line
 from training.grids.launcher import processes_of
 from training.grids.plan import CONFIGS, Narrowing, make_plan, parse_flags, read_grid, slug
 from training.grids.results import mean_and_spread, read_published, write_results
@@ -461,6 +462,18 @@ class TestCommand:
         result = grid_command("--list", "--model", "GPT")
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.startswith("error: --model 'GPT'") and len(result.stderr.splitlines()) == 1
+
+    @pytest.mark.parametrize(
+        ("words", "sentence"),
+        [
+            ([], "does one of --list, --run and --aggregate, and none of them came"),
+            (["--list", "--run"], "and --list and --run came together"),
+            (["--list", "--seed", "42"], r"unknown argument '--seed': did you mean --seeds\?"),
+        ],
+    )
+    def test_one_thing_at_a_time(self, words: list[str], sentence: str) -> None:
+        with pytest.raises(UserError, match=sentence):
+            grid_command_line.read_command_line(words)
 
     def test_a_small_grid_for_real(self, tmp_path) -> None:
         """One fine-tuning and one score by the real entry points, on a tiny model; the second call runs nothing."""

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation.cli import UserError
 from hub_datasets.concat import ConcatOptions
 
 from .sources import GENERATED, SOURCES, check_split, languages_of
+
+if TYPE_CHECKING:
+    import datasets
 
 
 @dataclass
@@ -49,7 +52,7 @@ def making_parameters(dataset: str, asked: Any, data_files: Any = None) -> dict[
 
 def load_generated(
     name: str, split: str, data_dir: str | None, language: str | None, given: Mapping[str, Any], options: ConcatOptions
-) -> Any:
+) -> "datasets.Dataset":
     """One split in each language that is asked for."""
     import datasets
 

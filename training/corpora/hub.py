@@ -1,6 +1,6 @@
 """Question-answering data sets on the Hub: rows with SQuAD's columns, or one sentence on why not."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import hub_datasets
 from foundation.cli import UserError
@@ -8,8 +8,11 @@ from hub_datasets.concat import ConcatOptions
 
 from .sources import Source
 
+if TYPE_CHECKING:
+    import datasets
 
-def load_hub(hub_id: str, config: str | None, split: str, source: Source | None = None) -> Any:
+
+def load_hub(hub_id: str, config: str | None, split: str, source: Source | None = None) -> "datasets.Dataset":
     """One split of a data set, by its id or as a `source` of ours. Raises UserError when it cannot be had."""
     import datasets
     from huggingface_hub.errors import HTTPError
@@ -25,7 +28,7 @@ def load_hub(hub_id: str, config: str | None, split: str, source: Source | None 
         raise UserError(f"data set {hub_id!r} cannot be loaded from the Hub ({reason}): {mend}") from error
 
 
-def load_published(name: str, split: str, language: str | None, options: ConcatOptions) -> Any:
+def load_published(name: str, split: str, language: str | None, options: ConcatOptions) -> "datasets.Dataset":
     """SQ3 or XQ3 from a repository that `hub_datasets.publish` made: its own rules join the paragraphs."""
     import datasets
 

@@ -17,7 +17,7 @@ are, can be made long by the concatenation of SQ3 and XQ3.
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import hub_datasets
 from foundation.cli import UserError
@@ -26,7 +26,7 @@ from hub_datasets.flat_rows import parts_of_rows
 from hub_datasets.reading import Rows
 
 from .files import DataFiles, language_in_name, paths_of
-from .generated import load_generated, making_parameters
+from .generated import MakingArguments, load_generated, making_parameters
 from .hub import load_hub, load_published
 from .options import concat_options
 from .sources import (
@@ -42,6 +42,9 @@ from .sources import (
 )
 from .trivia_qa import load_trivia_qa
 
+if TYPE_CHECKING:
+    import datasets
+
 SAMPLE = Path(hub_datasets.__file__).parent / "sample"
 SAMPLE_HELD_OUT = 2  # the last articles of the sample are its validation split
 
@@ -55,11 +58,11 @@ def load_qa(
     language: str | None = None,
     config: str | None = None,
     options: ConcatOptions | None = None,
-    making: Any = None,
+    making: MakingArguments | None = None,
     unique_ids: bool = True,
     name_files: bool = False,
-) -> Any:
-    """Load one split as a `datasets.Dataset`.
+) -> "datasets.Dataset":
+    """Load one split.
 
     Args:
         dataset: a name of `SOURCES` in sources.py, "file" with `data_files`, a Hub id, or a SQuAD-format file.
@@ -99,7 +102,7 @@ def load_qa(
     return rows
 
 
-def evenly(rows: Any, count: int | None) -> Any:
+def evenly(rows: "datasets.Dataset", count: int | None) -> "datasets.Dataset":
     """`count` of the questions, spread over all of them; all when `count` is None or more than there are.
 
     Of TriviaQA, whose rows are a question's documents, each question keeps all of its own.
@@ -114,7 +117,7 @@ def evenly(rows: Any, count: int | None) -> Any:
     return rows.select([number for number, question in enumerate(ids) if question in chosen])
 
 
-def metric_of(dataset: str, rows: Any) -> str:
+def metric_of(dataset: str, rows: "datasets.Dataset") -> str:
     """Whose official script scores `dataset`: squad_v2 where `rows` has unanswerable questions, which others refuse."""
     name = canonical_name(dataset)
     own = SOURCES[name].metric if name in SOURCES else "squad"
@@ -205,7 +208,7 @@ def _in_languages(parts: Iterable[Found], language: str | None) -> Iterator[Foun
         )
 
 
-def _dataset(parts: Iterable[Found], options: ConcatOptions, name_files: bool) -> Any:
+def _dataset(parts: Iterable[Found], options: ConcatOptions, name_files: bool) -> "datasets.Dataset":
     """The parts as one data set, made long by the code that `hub_datasets.load_dataset` runs."""
     import datasets
     import pyarrow as pa
@@ -233,7 +236,7 @@ def _sample_split(paragraphs: list[Paragraph], split: str) -> list[Paragraph]:
     return [p for p in paragraphs if (p.article >= first_held_out) == (split == "validation")]
 
 
-def _check_answers(rows: Any, dataset: str, split: str) -> None:
+def _check_answers(rows: "datasets.Dataset", dataset: str, split: str) -> None:
     if len(rows) == 0:
         raise UserError(f"--dataset {dataset!r}, split {split!r}, holds no question: give a file with rows")
     if not any(answers["text"] for answers in rows["answers"]) and "aliases" not in rows.column_names:

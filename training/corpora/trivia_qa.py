@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
@@ -30,6 +30,9 @@ from .hub import load_hub
 from .normalise import TRIVIAQA_PUNCTUATION, triviaqa, unicode_punctuation
 from .sources import SOURCES, check_split, languages_of, local_file
 
+if TYPE_CHECKING:
+    import datasets
+
 ARTICLES = {"a", "an", "the"}
 
 
@@ -40,7 +43,7 @@ def load_trivia_qa(
     data_dir: str | None,
     language: str | None,
     options: ConcatOptions,
-) -> Any:
+) -> "datasets.Dataset":
     """One split as a `datasets.Dataset`, as by `load_qa`; in training, without the documents that hold no alias."""
     import datasets
 
@@ -227,7 +230,7 @@ def _read_document(path: Path) -> str:
         ) from error
 
 
-def best_documents(rows: Any, answers: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+def best_documents(rows: "datasets.Dataset", answers: Mapping[str, Any]) -> tuple["datasets.Dataset", dict[str, Any]]:
     """One row and one answer a scoring key: of the documents of a question, that whose best span scores highest.
 
     Args:

@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from foundation.cli import UserError
-from training.corpora.generated import MakingArguments
-from training.qa.arguments import DATASETS, QuestionArguments
+from training.corpora.arguments import DATASETS
+from training.qa.arguments import QuestionArguments
 from training.runs.arguments import SharedArguments
 
 from .distillation import PARTS
@@ -33,7 +33,7 @@ SCORES = r"(eval_)?((HasAns_|NoAns_|best_)?(exact|f1)|exact_match|f1_.+)"
 
 
 @dataclass
-class FinetuneArguments(QuestionArguments, MakingArguments, SharedArguments):
+class FinetuneArguments(QuestionArguments, SharedArguments):
     """What to train on, what to evaluate on, and how documents become windows."""
 
     dataset: list[str] = field(

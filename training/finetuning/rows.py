@@ -1,7 +1,7 @@
 """From flags to rows: what is trained on, and what is evaluated on."""
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def load_rows(arguments: FinetuneArguments, training_args: "TrainingArguments") 
     return Rows(train, evaluation, at_hand, _shares(arguments, train, at_hand))
 
 
-def _shares(arguments: FinetuneArguments, train: Any, at_hand: Any) -> str:
+def _shares(arguments: FinetuneArguments, train: "datasets.Dataset", at_hand: "datasets.Dataset") -> str:
     text = shares(train, at_hand)
     share = arguments.cross_language
     if share:
@@ -92,7 +92,7 @@ def _shares(arguments: FinetuneArguments, train: Any, at_hand: Any) -> str:
     return text
 
 
-def _load_evaluation(arguments: FinetuneArguments, output_dir: str) -> Any:
+def _load_evaluation(arguments: FinetuneArguments, output_dir: str) -> "datasets.Dataset":
     """The validation split of --eval_dataset, of --eval_data_files, or of the only data set that is trained on."""
     dataset = arguments.scored_as
     own = {} if arguments.own_evaluation else arguments.sources[0].options
@@ -124,7 +124,7 @@ def _check_best(metric: str | None, dataset: str, evaluation: "datasets.Dataset"
         )
 
 
-def _split_articles(rows: Any, count: int) -> tuple[Any, Any]:
+def _split_articles(rows: "datasets.Dataset", count: int) -> tuple["datasets.Dataset", "datasets.Dataset"]:
     """(rows of all articles but the last `count` of each source, rows of those); an article goes with its translations,
     which may be in another source. What code makes has no articles, and a validation split."""
     keys = _column(rows, "source", "")
@@ -142,7 +142,7 @@ def _split_articles(rows: Any, count: int) -> tuple[Any, Any]:
     return rows.select(np.flatnonzero(~held_out)), rows.select(np.flatnonzero(held_out))
 
 
-def _articles(rows: Any) -> list[int]:
+def _articles(rows: "datasets.Dataset") -> list[int]:
     """The number of each row's article: rows of one title in a source, or of titles that share a question.
 
     Parallel articles have other titles in other languages, and the same ids.
@@ -168,5 +168,5 @@ def _articles(rows: Any) -> list[int]:
     return [numbers.setdefault(first(title), len(numbers)) for title in titles]
 
 
-def _column(rows: Any, name: str, otherwise: str) -> list[str]:
+def _column(rows: "datasets.Dataset", name: str, otherwise: str) -> list[str]:
     return rows[name] if name in rows.column_names else [otherwise] * len(rows)

@@ -2,21 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from training.corpora.options import ConcatArguments
-
-DATASETS = "squad, squad_v2, sq3, xquad, xq3, mlqa, trivia_qa, terms, babi_far, sample, file or a Hub id."
+from training.corpora.arguments import DataArguments
 
 
 @dataclass
-class QuestionArguments(ConcatArguments):
+class QuestionArguments(DataArguments):
     """Where questions come from, how documents become windows, and which answers are kept."""
 
-    data_dir: str | None = field(
-        default=None, metadata={"help": "Folder of the data set's official files; without it the Hub is asked."}
-    )
-    language: str | None = field(
-        default=None, metadata={"help": "One, several with commas, or all; mlqa: de.en is German, asked in English."}
-    )
     max_length: int | None = field(
         default=None, metadata={"help": "Tokens of a window, question included; the model's length if not given."}
     )

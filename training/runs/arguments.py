@@ -1,12 +1,11 @@
 """The command line of `pretrain.py` and `finetune.py`, with every TrainingArguments flag and the thesis's names, and of
-`score.py`, without.
+the commands that train nothing, without.
 
     parser = make_parser(PretrainArguments, defaults={"learning_rate": 3e-5}, prog=..., description=..., example=...)
     arguments, training_args = parse(parser, sys.argv[1:])
 
-Each entry point has one dataclass of its own, a child of `SharedArguments` (of a training) or `ModelArguments`. Flags
-of the thesis that today's transformers refuse are rewritten before parsing (`THESIS_FLAGS`), so that its commands run
-as they stand.
+Each command has one dataclass of its own; that of a training is a child of `SharedArguments`. Flags of the thesis that
+today's transformers refuse are rewritten before parsing (`THESIS_FLAGS`), so that its commands run as they stand.
 """
 
 import dataclasses
@@ -82,7 +81,7 @@ class _Formatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
 
 
 def make_parser(
-    kind: type[ModelArguments], *, prog: str, description: str, example: str, defaults: dict[str, Any] | None = None
+    kind: type, *, prog: str, description: str, example: str, defaults: dict[str, Any] | None = None
 ) -> Parser:
     """A parser of `kind` and, for a training, of TrainingArguments, whose defaults `defaults` replaces."""
     trains = issubclass(kind, SharedArguments)

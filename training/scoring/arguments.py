@@ -6,29 +6,25 @@ from pathlib import Path
 from typing import Any, Self
 
 from foundation.cli import UserError
-from training.corpora.generated import MakingArguments
-from training.qa.arguments import DATASETS, QuestionArguments
+from training.corpora.arguments import DATASETS, SplitArguments
+from training.qa.arguments import QuestionArguments
 from training.runs.arguments import ModelArguments
 
 from .bootstrap import DRAWS
 
 
 @dataclass(kw_only=True)
-class ReadArguments(QuestionArguments, MakingArguments, ModelArguments):
+class ReadArguments(QuestionArguments, SplitArguments, ModelArguments):
     """Which model reads which questions, and how."""
 
     model_name_or_path: str = field(
         metadata={"help": "Checkpoint with a QA head, or an adapter: a folder or a Hub id."}
     )
-    dataset: str = field(default="squad", metadata={"help": DATASETS})
-    data_files: str | None = field(default=None, metadata={"help": "A file or pattern (--dataset file)."})
     output_dir: str = field(metadata={"help": "Folder for what is found: scores, answers, plots."})
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Remove what an earlier run left in --output_dir."}
     )
     adapter: str | None = field(default=None, metadata={"help": "LoRA adapter to merge into the model."})
-    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a data set on the Hub."})
-    split: str = field(default="validation", metadata={"help": "validation, test (mlqa) or train."})
     batch_size: int = field(default=8, metadata={"help": "Windows a batch."})
     null_threshold: float | None = field(
         default=None, metadata={"help": "squad_v2: margin of 'no answer'; as tuned by finetune.py, or 0, if not given."}
@@ -70,7 +66,6 @@ class ScoreArguments(ReadArguments):
 class LengthArguments(ReadArguments):
     """The flags of length_report.py."""
 
-    dataset: str = field(default="file", metadata={"help": DATASETS})
     windows: list[int] = field(
         default_factory=lambda: [512], metadata={"help": "Tokens of the windows that whole reading is set against."}
     )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING
 
 from foundation.files import write_atomically
 from training.corpora.load import metric_of
@@ -13,8 +13,11 @@ from training.qa.answers import Answers
 
 from .metrics import score
 
+if TYPE_CHECKING:
+    import datasets
 
-def best_null_threshold(rows: Any, answers: Mapping[str, Answers]) -> float:
+
+def best_null_threshold(rows: "datasets.Dataset", answers: Mapping[str, Answers]) -> float:
     """The null margin above which "no answer" gives the best F1 on `rows` (SQuAD 2.0's official sweep).
 
     Where answering nothing is best the script says 0, below every probability; a margin may be below 0 itself.
@@ -27,7 +30,7 @@ def best_null_threshold(rows: Any, answers: Mapping[str, Answers]) -> float:
 
 
 def score_answers(
-    dataset: str, rows: Any, answers: Mapping[str, Answers], language: str
+    dataset: str, rows: "datasets.Dataset", answers: Mapping[str, Answers], language: str
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Scores of one language by the official metric of `dataset`, and the texts that were scored.
 
@@ -58,7 +61,7 @@ def over_languages(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float
     return {**means, "total": sum(of("total")), **by_language}
 
 
-def score_names(dataset: str, rows: Any) -> list[str]:
+def score_names(dataset: str, rows: "datasets.Dataset") -> list[str]:
     """Of what an evaluation of `rows` gives, the scores in which more is better."""
     languages = list(dict.fromkeys(rows["language"]))
     names = ["f1", "exact_match"]

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.corpora.trivia_qa import best_documents
 from training.qa.answers import Answers
 
 from .gold import gold_answers
 from .metrics import question_scores, score
+
+if TYPE_CHECKING:
+    import datasets
 
 LENGTH_BOUNDS = (0, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 
@@ -18,7 +21,7 @@ THESIS_LEAVES_OUT = "ro"
 
 def score_language(
     metric: str,
-    rows: Any,
+    rows: "datasets.Dataset",
     answers: Mapping[str, Answers],
     language: str,
     count_tokens: Callable[[str], int],
@@ -59,7 +62,7 @@ def score_language(
 
 
 def _by_length(
-    metric: str, rows: Any, texts: Mapping[str, str], language: str, count_tokens: Callable[[str], int]
+    metric: str, rows: "datasets.Dataset", texts: Mapping[str, str], language: str, count_tokens: Callable[[str], int]
 ) -> list[dict[str, Any]]:
     """Official exact match and F1 by context length: of the questions with more than `above` and up to `to` tokens."""
     lengths = [count_tokens(context) for context in rows["context"]]

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
@@ -17,8 +17,11 @@ from training.qa.windows import Windower, token_span
 
 from .scores import LENGTH_BOUNDS
 
+if TYPE_CHECKING:
+    import datasets
 
-def survey(rows: Any, windower: Windower, max_answer_length: int) -> dict[str, Any]:
+
+def survey(rows: "datasets.Dataset", windower: Windower, max_answer_length: int) -> dict[str, Any]:
     """What stands in the rows of one language.
 
     Returns:
@@ -58,13 +61,13 @@ def contexts_that_return(contexts: Iterable[str]) -> int:
     return sum(count > 1 for count in runs.values())
 
 
-def cut_questions(rows: Any, windower: Windower) -> list[str]:
+def cut_questions(rows: "datasets.Dataset", windower: Windower) -> list[str]:
     """Ids of the questions of which a window holds but the beginning."""
     is_cut = {question: windower.cuts(question) for question in dict.fromkeys(rows["question"])}
     return [key for key, question in zip(rows["id"], rows["question"], strict=True) if is_cut[question]]
 
 
-def say_what_is_cut(rows: Any, windower: Windower, what: str) -> None:
+def say_what_is_cut(rows: "datasets.Dataset", windower: Windower, what: str) -> None:
     """One line on stderr where questions are longer than their part of a window; `what` names the rows."""
     cut = cut_questions(rows, windower)
     if cut:
