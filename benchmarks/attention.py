@@ -1,13 +1,13 @@
 """Time and memory of an encoder on long inputs: native Longformer, ours, and what one would use instead.
 
-    python benchmarks/attention.py --modes training forward --lengths 4096
-    python benchmarks/attention.py --modes forward --lengths 128 512 1024 2048 4096 8192 16384
-    python benchmarks/attention.py --modes training forward --lengths 4096 --dtype bfloat16
-    python benchmarks/attention.py --modes training --lengths 512 4096 --width 384 --layers 12 --systems ours floor
-    python benchmarks/attention.py --modes memory --lengths 4096
-    python benchmarks/attention.py --device cuda --batch_size 8 --dtype bfloat16 --systems native ours
-    python benchmarks/attention.py --modes forward-parts training-parts --layers 1
-    python benchmarks/attention.py --modes report
+    python -m benchmarks.attention --modes training forward --lengths 4096
+    python -m benchmarks.attention --modes forward --lengths 128 512 1024 2048 4096 8192 16384
+    python -m benchmarks.attention --modes training forward --lengths 4096 --dtype bfloat16
+    python -m benchmarks.attention --modes training --lengths 512 4096 --width 384 --layers 12 --systems ours floor
+    python -m benchmarks.attention --modes memory --lengths 4096
+    python -m benchmarks.attention --device cuda --batch_size 8 --dtype bfloat16 --systems native ours
+    python -m benchmarks.attention --modes forward-parts training-parts --layers 1
+    python -m benchmarks.attention --modes report
 
 Within a run the systems take turns, so that a slow minute of the machine meets all of them; a figure is the median over
 the repeats. Every run adds its figures to one JSON file, in the place of older ones of the same kind; `report`
@@ -35,7 +35,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from foundation.cli import command_parser
+from foundation.cli import command_parser, run
 from foundation.files import write_atomically
 
 SYSTEMS = ("native", "ours", "full", "modernbert", "floor")
@@ -64,7 +64,7 @@ def main() -> None:
 def parse_args() -> argparse.Namespace:
     parser = command_parser(
         description=__doc__.split("\n")[0],
-        example="python benchmarks/attention.py --modes training forward --lengths 4096",
+        example="python -m benchmarks.attention --modes training forward --lengths 4096",
     )
     parser.add_argument("--modes", nargs="+", choices=MODES, default=["training", "forward"], help="what to measure")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="what takes part")
@@ -387,4 +387,4 @@ def write_tables(source: Path) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

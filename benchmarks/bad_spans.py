@@ -23,7 +23,7 @@ from foundation.files import write_atomically
 
 SPOILED: dict[str, Callable[[str], str]] = {
     "offset alone": lambda text: text,
-    "white space": lambda text: f" {text.replace(' ', '  ')}",
+    "white space": lambda text: text.replace(" ", "\n "),
     "punctuation": lambda text: f"“{text}”.",
     "width": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
     "case": lambda text: text.upper(),
@@ -33,6 +33,7 @@ SPOILED: dict[str, Callable[[str], str]] = {
 
 def spoil(path: Path, shift: int, seed: int) -> dict[str, Counter[str]]:
     """Way of spoiling -> how many answers were put "back", "elsewhere" or "nowhere"."""
+    from hub_datasets.concat import Question
     from hub_datasets.spans import mend_spans
     from hub_datasets.squad_format import read_paragraphs
 
@@ -42,15 +43,19 @@ def spoil(path: Path, shift: int, seed: int) -> dict[str, Counter[str]]:
         found[name] = Counter()
         draw = random.Random(seed)
         for paragraph in paragraphs:
+            right: dict[str, int] = {}
+            bad = []
             for question in paragraph.questions:
                 moved = draw.choice((-1, 1)) * draw.randint(1, shift)
                 if not question.texts or (name != "offset alone" and change(question.texts[0]) == question.texts[0]):
                     continue
-                right = question.answer_starts[0]
-                bad = question._replace(texts=[change(question.texts[0])], answer_starts=[max(0, right + moved)])
-                (mended,), _, _ = mend_spans([paragraph._replace(questions=[bad])], "repair_or_drop", path.name)
-                start = mended.questions[0].answer_starts[0] if mended.questions else None
-                found[name]["nowhere" if start is None else "back" if start == right else "elsewhere"] += 1
+                number, start = str(len(bad)), question.answer_starts[0]
+                right[number] = start
+                bad.append(Question(number, "", [change(question.texts[0])], [max(0, start + moved)]))
+            ((mended,), _, _) = mend_spans([paragraph._replace(questions=bad)], "repair_or_drop", path.name)
+            put = {question.id: question.answer_starts[0] for question in mended.questions}
+            for number, start in right.items():
+                found[name]["nowhere" if number not in put else "back" if put[number] == start else "elsewhere"] += 1
     return found
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.machine import processor
 from foundation.cli import UserError, command_parser, run
-from foundation.files import write_atomically
+from foundation.files import read_json, write_atomically
 
 PARAGRAPHS = (1, 3, 6, 12, 24)
 
@@ -62,7 +62,7 @@ def score_point(
     words += ["--max_eval_samples", str(args.max_eval_samples)] if args.max_eval_samples else []
     words += ["--bf16"] if args.bf16 else []
     subprocess.run([sys.executable, "training/score.py", *words], check=True, stdout=subprocess.DEVNULL)
-    return json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    return read_json(folder / "scores.json", "--output_dir", dict)
 
 
 def main() -> None:

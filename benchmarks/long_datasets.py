@@ -165,20 +165,20 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="runs of which the median counts")
     parser.add_argument("--output", type=Path, default=Path("docs/datasets_benchmark.json"), help="figures as JSON")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
-    wish = parser.parse_args()
-    if wish.measure:
-        measure(**json.loads(wish.measure))
+    arguments = parser.parse_args()
+    if arguments.measure:
+        measure(**json.loads(arguments.measure))
         return
-    if wish.squad is None or not wish.squad.is_file():
-        raise UserError(f"--squad {str(wish.squad)!r} is not a file: give one in SQuAD's format")
-    if wish.xquad_dir is None or not wish.xquad_dir.is_dir():
+    if arguments.squad is None or not arguments.squad.is_file():
+        raise UserError(f"--squad {str(arguments.squad)!r} is not a file: give one in SQuAD's format")
+    if arguments.xquad_dir is None or not arguments.xquad_dir.is_dir():
         raise UserError(
-            f"--xquad_dir {str(wish.xquad_dir)!r} is not a folder: give the one with xquad.en.json and others"
+            f"--xquad_dir {str(arguments.xquad_dir)!r} is not a folder: give the one with xquad.en.json and others"
         )
-    result = benchmark(wish.squad, wish.xquad_dir, wish.repeats)
-    write_atomically(wish.output, json.dumps(result, indent=2) + "\n")
+    result = benchmark(arguments.squad, arguments.xquad_dir, arguments.repeats)
+    write_atomically(arguments.output, json.dumps(result, indent=2) + "\n")
     print(table(result))
-    print(f"machine: {result['machine']}, median of {wish.repeats}; figures in {wish.output}")
+    print(f"machine: {result['machine']}, median of {arguments.repeats}; figures in {arguments.output}")
 
 
 if __name__ == "__main__":

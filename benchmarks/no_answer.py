@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from foundation.cli import UserError, command_parser, run
-from foundation.files import write_atomically
+from foundation.files import read_json, write_atomically
 from space.calibration import Calibration
 
 # Documents by what the question has to do with them, and what each weighs: of four questions, three can be answered.
@@ -221,7 +221,7 @@ def _articles(folder: Path, language: str) -> list[Any]:
     path = folder / f"xquad.{language}.json"
     if not path.is_file():
         raise UserError(f"--data_dir {str(folder)!r} holds no {path.name}: put XQuAD's official files there")
-    articles: list[Any] = json.loads(path.read_text(encoding="utf-8"))["data"]
+    articles: list[Any] = read_json(path, "--data_dir", dict)["data"]
     return articles
 
 

@@ -1,8 +1,8 @@
 """What a pre-training step costs, ours against the notebook's way, and what a corpus costs in memory.
 
-    python benchmarks/pretraining.py step                                 # 4,096 tokens, XLM-R's vocabulary and width
-    python benchmarks/pretraining.py step --layers 4 --vocab_size 50265 --output roberta.json   # RoBERTa's vocabulary
-    python benchmarks/pretraining.py corpus --text wiki.test.raw --megabytes 10 100 1000
+    python -m benchmarks.pretraining step                                 # 4,096 tokens, XLM-R's vocabulary and width
+    python -m benchmarks.pretraining step --layers 4 --vocab_size 50265 --output roberta.json   # RoBERTa's vocabulary
+    python -m benchmarks.pretraining corpus --text wiki.test.raw --megabytes 10 100 1000
 
 step     A whole optimizer step (forward, backward, AdamW) in float32 with dropout, batch 1, each way in a process of
          its own: `notebook` is transformers' LongformerForMaskedLM (native attention, logits of every position), `ours`
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.cli import UserError, command_parser, run
-from foundation.files import write_atomically
+from foundation.files import read_json, write_atomically
 
 WAYS = ("notebook", "ours")
 
@@ -42,7 +42,7 @@ def main() -> None:
         return
     figures = step(args) if args.mode == "step" else corpus(args)
     setting = {"cpu": _cpu(), "threads": args.threads, **{k: getattr(args, k) for k in ("layers", "length")}}
-    kept = json.loads(args.output.read_text()) if args.output.exists() else {}
+    kept = read_json(args.output, "--output", dict) if args.output.exists() else {}
     if args.mode == "corpus":  # a large one may be measured by itself
         figures = {**kept.get("corpus", {}).get("figures", {}), **figures}
     kept[args.mode] = {"setting": setting, "figures": figures}
@@ -53,7 +53,7 @@ def main() -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = command_parser(
-        description=str(__doc__).split("\n")[0], example="python benchmarks/pretraining.py step --layers 2"
+        description=str(__doc__).split("\n")[0], example="python -m benchmarks.pretraining step --layers 2"
     )
     parser.add_argument("mode", choices=("step", "corpus"), help="what to measure")
     parser.add_argument("--length", type=int, default=4096, help="tokens of a sequence")

@@ -1,14 +1,13 @@
 """Past one machine: what the cost model says of runs that were made, and of runs on GPUs.
 
-    python benchmarks/scaling.py check      # the steps of docs/pretraining.json, measured by benchmarks/pretraining.py
-    python benchmarks/scaling.py predict    # XLM-R base and large, 1, 8 and 64 GPUs, beside the thesis
+    python -m benchmarks.scaling check      # the steps of docs/pretraining.json, measured by benchmarks/pretraining.py
+    python -m benchmarks.scaling predict    # XLM-R base and large, 1, 8 and 64 GPUs, beside the thesis
 
 `check` prints the rate that each measured step implies and the memory that the model says: where the rates of different
 ways agree, and the memory does, the counts are right. `predict` assumes 35% of the data sheet's bf16 rate.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,8 @@ from benchmarks.cost_model import (
     state_bytes,
     training_flops,
 )
-from foundation.cli import command_parser
+from foundation.cli import command_parser, run
+from foundation.files import read_json
 
 DAY = 86_400
 UPDATES, SEQUENCES, LENGTH, WINDOW = 6000, 64, 4096, 512
@@ -48,7 +48,7 @@ def main() -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = command_parser(
-        description=str(__doc__).split("\n")[0], example="python benchmarks/scaling.py predict --utilisation 0.25"
+        description=str(__doc__).split("\n")[0], example="python -m benchmarks.scaling predict --utilisation 0.25"
     )
     parser.add_argument("mode", choices=("check", "predict"), help="what to print")
     parser.add_argument(
@@ -60,7 +60,7 @@ def parse_args() -> argparse.Namespace:
 
 def check(args: argparse.Namespace) -> None:
     """Rates that measured steps imply: one machine, so the model is right where they agree."""
-    figures: dict[str, Any] = json.loads(args.steps.read_text())["step"]
+    figures: dict[str, Any] = read_json(args.steps, "--steps", dict)["step"]
     layers, length = figures["setting"]["layers"], figures["setting"]["length"]
     model = Model("measured", layers, 768, 3072, 12, figures["vocab_size"], length + 2)
     counts = {
@@ -118,4 +118,4 @@ def predict(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -180,7 +180,7 @@ class Reader:
         for first in range(0, len(windows), size):
             batch = windows[first : first + size]
             with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.half):
-                found += read_windows(self.model, batch, pad, CANDIDATES, MAX_ANSWER_TOKENS)
+                found += read_windows(self.model, batch, pad, CANDIDATES, MAX_ANSWER_TOKENS).spans
             yield Progress(len(found), len(windows))
         answers = best_answers(prepared, found, CANDIDATES)
         best = answers.best

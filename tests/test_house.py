@@ -211,6 +211,38 @@ def test_every_command_has_help_with_an_example(path, helps):
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_has_the_habits_of_all(path, helps):
+    """It is called as its help says, `--output_dir` is a folder, and `--output` a file."""
+    text = helps[path].stdout
+    script, module = str(path.relative_to(ROOT)), ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    called = re.match(rf"usage: (python -m {re.escape(module)}|(?:python|accelerate launch) {script})\s", text)
+    assert called and called[1] in " ".join(text.partition("example")[2].split())
+    for option in re.split(r"\n(?=  --)", text)[1:]:
+        name, described = option.split()[0], " ".join(option.split())
+        if name.startswith("--out"):
+            assert name in ("--output", "--output_dir")
+            assert bool(re.search("folder|directory", described)) == (name == "--output_dir"), described
+
+
+def test_a_benchmark_is_run_as_a_module_and_has_an_example():
+    """Read off the source: asking each for its help would take a minute."""
+    called = {}
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if '\nif __name__ == "__main__":\n    run(main)' not in text:
+            assert "__main__" not in text and "command_parser(" not in text, path.name
+            continue
+        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+        (parser,) = [node for node in calls if getattr(node.func, "id", "") == "command_parser"]
+        called[path.stem] = next(ast.literal_eval(word.value) for word in parser.keywords if word.arg == "example")
+        flags = [node.args[0].value for node in calls if getattr(node.func, "attr", "") == "add_argument"]
+        assert {flag for flag in flags if flag.startswith("--out")} <= {"--output", "--output_dir"}, path.name
+    assert len(called) > 10
+    for name, example in called.items():
+        assert example.startswith(f"python -m benchmarks.{name} "), example
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_stands_in_the_documentation(path):
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     text = "".join(page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

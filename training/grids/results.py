@@ -1,13 +1,13 @@
 """Mean and spread over seeds of a grid's scores, in the shape of the thesis's tables, its published figures beside."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from foundation import plots, tables
-from foundation.files import write_atomically
+from foundation.files import read_json, write_atomically
+from training.scoring.record import SCORES
 
 from .plan import CONFIGS, Score, slug
 
@@ -88,7 +88,7 @@ def _read(score: Score) -> dict[str, Any] | None:
     """scores.json of a score that is complete, else None."""
     if not (score.folder / "done.json").is_file():
         return None
-    return json.loads((score.folder / "scores.json").read_text(encoding="utf-8"))
+    return read_json(score.folder / SCORES, "--output_dir", dict)
 
 
 def _average(score: Score, content: Mapping[str, Any]) -> Mapping[str, Any]:

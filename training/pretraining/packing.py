@@ -23,7 +23,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from foundation.cli import UserError
-from foundation.files import write_atomically
+from foundation.files import read_json, write_atomically
 from training.corpora.normalise import UNSPACED
 from training.runs.alignment import tokens_of
 from training.runs.cache import cache_folder, tokenizer_digest
@@ -215,7 +215,7 @@ class PackedText(torch.utils.data.Dataset):
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        manifest = json.loads((self.folder / MANIFEST).read_text())
+        manifest = read_json(self.folder / MANIFEST, "the pack", dict)
         self.rows: list[int] = manifest["rows"]
         self.length: int = manifest["made_with"]["length"]
         self._ends = np.cumsum(self.rows)
@@ -361,7 +361,7 @@ def _check_made_with(folder: Path, made_with: dict[str, Any]) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.exists():
         return {"made_with": made_with}
-    manifest = json.loads(path.read_text())
+    manifest = read_json(path, "the pack", dict)
     made = manifest["made_with"]
     others = [name for name in {**made_with, **made} if made.get(name) != made_with.get(name)]
     if others:

@@ -27,11 +27,12 @@ import torch
 
 from foundation.cli import UserError, one_line, short_repr
 
-from .answers import Answers, Span, best_answers, window_spans
+from .answers import Answers, Span, best_answers
 from .model import check_max_length, load_qa_model
 from .precision import bfloat16_pays
+from .predict import read_windows
 from .sentences import sentence_around, stands_alone, whole_words
-from .windows import Document, Window, Windower, collate
+from .windows import Document, Window, Windower
 
 TASK = "question-answering"
 CANDIDATES = 100  # spans kept of each window: what the others weigh changes no score that is read
@@ -181,24 +182,12 @@ class QuestionAnswering:
             self._read(batch, options.max_answer_len)
         yield from waiting
 
-    @torch.inference_mode()
     def _read(self, batch: list[tuple[_Reading, Window]], max_answer_len: int) -> None:
         windows = [window for _, window in batch]
-        inputs = collate(windows, self.model.config, self.tokenizer.pad_token_id)
-        device = self.model.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
-            outputs = self.model(**{name: tensor.to(device) for name, tensor in inputs.items()})
-        found = window_spans(
-            outputs.start_logits,
-            outputs.end_logits,
-            [window.prefix_length for window in windows],
-            [window.document_start for window in windows],
-            [window.document_length for window in windows],
-            CANDIDATES,
-            max_answer_len,
-        )
-        logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=1).float().cpu().numpy()
-        for (reading, window), rows, (spans, null) in zip(batch, logits, found, strict=True):
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.half):
+            found = read_windows(self.model, windows, self.tokenizer.pad_token_id, CANDIDATES, max_answer_len)
+        logits = torch.stack([found.start_logits, found.end_logits], dim=1).float().cpu().numpy()
+        for (reading, window), rows, (spans, null) in zip(batch, logits, found.spans, strict=True):
             reading.add(window, rows, spans, null)
 
     def _make_windower(self, max_seq_len: int | None, doc_stride: int | None, max_question_len: int) -> Windower:

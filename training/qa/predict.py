@@ -1,11 +1,11 @@
 """Answers to many questions about documents, by one model, on one process or many.
 
-Used by finetune.py's evaluation and by score.py; the Space reads by the same `read_windows`.
+Used by finetune.py's evaluation and by score.py; the page and the pipeline read by the same `read_windows`.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import PartialState
@@ -16,14 +16,25 @@ from .answers import Answers, Span, best_answers, window_spans
 from .windows import Document, Window, Windower, collate
 
 
+class Read(NamedTuple):
+    """What the model made of one batch of windows.
+
+    Args:
+        spans: for each window its best spans and the score of "no answer".
+        start_logits, end_logits: (windows, tokens), on the model's device.
+    """
+
+    spans: list[tuple[list[Span], float]]
+    start_logits: torch.Tensor
+    end_logits: torch.Tensor
+
+
 @torch.inference_mode()
-def read_windows(
-    model: Any, windows: Sequence[Window], pad_token_id: int, n_best: int, max_answer_length: int
-) -> list[tuple[list[Span], float]]:
-    """Spans and null score of each window of one batch; the logits never leave the model's device."""
+def read_windows(model: Any, windows: Sequence[Window], pad_token_id: int, n_best: int, max_answer_length: int) -> Read:
+    """Read one batch of windows; the logits leave the model's device only where somebody takes them."""
     batch = collate(windows, model.config, pad_token_id)
     outputs = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
-    return window_spans(
+    spans = window_spans(
         outputs.start_logits,
         outputs.end_logits,
         [w.prefix_length for w in windows],
@@ -32,6 +43,7 @@ def read_windows(
         n_best,
         max_answer_length,
     )
+    return Read(spans, outputs.start_logits, outputs.end_logits)
 
 
 def predict(
@@ -69,7 +81,7 @@ def predict(
     bar = tqdm(turns, desc="reading", unit="batch", disable=not (progress and state.is_local_main_process), leave=False)
     for number in bar:
         batch = batches[min(number, len(batches) - 1)]
-        results = read_windows(model, [windows[i][1] for i in batch], pad, n_best, max_answer_length)
+        results = read_windows(model, [windows[i][1] for i in batch], pad, n_best, max_answer_length).spans
         if number < len(batches):
             found.extend(zip(batch, results, strict=True))
     if state.num_processes > 1:

@@ -19,7 +19,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from foundation.cards import CARD
 from foundation.cli import UserError
-from foundation.files import check_output_dir, file_hash, write_atomically
+from foundation.files import check_output_dir, file_hash, read_json, write_atomically
 from foundation.model_files import KEPT_AT_HOME, RUN
 
 from .arguments import LAST
@@ -150,7 +150,7 @@ def _check_same_run(checkpoint: Path, run: dict[str, Any]) -> None:
             "missing): give an older one, or the argument without a value for the newest whole one"
         )
     # A checkpoint from before data had stamps is taken at its word.
-    before = {"data": run.get("data"), **json.loads((checkpoint / MARK).read_text())}
+    before = {"data": run.get("data"), **read_json(checkpoint / MARK, "--resume_from_checkpoint", dict)}
     names = [name for name in run if before.get(name) != run[name]]
     if names:
         differences = ", ".join(f"{name} was {before.get(name)!r} and is now {run[name]!r}" for name in names)

@@ -1,6 +1,5 @@
 """The push of what a run has made, in one commit, claimed before the run begins."""
 
-import json
 import os
 import sys
 import tempfile
@@ -10,6 +9,8 @@ from typing import Any
 from foundation.cli import UserError
 from foundation.model_files import ADAPTER, REPLACED, RUN, WEIGHTS, stage_model
 from foundation.push import push_folder, settle
+
+from .origin import base_of_adapter
 
 
 def claim_push(training_args: Any) -> bool:
@@ -53,11 +54,10 @@ def publish(training_args: Any, message: str) -> str:
 
 
 def _warn_of_a_local_base(folder: Path) -> None:
-    config = folder / "adapter_config.json"
-    base = json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"] if config.is_file() else None
-    if base and Path(base).expanduser().exists():
+    base = base_of_adapter(str(folder))
+    if base is not None and Path(base[0]).expanduser().exists():
         print(
-            f"note: the adapter's base is a folder of this machine, {str(base)!r}, which nobody else has: push it too, "
+            f"note: the adapter's base is a folder of this machine, {base[0]!r}, which nobody else has: push it too, "
             "and name its id in adapter_config.json",
             file=sys.stderr,
         )

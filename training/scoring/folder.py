@@ -21,7 +21,7 @@ WRITTEN = (SCORES, *ANSWERS, "scores.csv", "by_length.csv", "scores.png", "by_le
 NOT_PART_OF_THE_RUN = ("output_dir", "overwrite_output_dir", "by", "use_cpu", "windows", "draws", "seed")
 
 
-def open_folder(output_dir: Path, arguments: ReadArguments, processes: int) -> dict[str, Any]:
+def open_folder(output_dir: Path, arguments: ReadArguments, *, processes: int) -> dict[str, Any]:
     """What scores.json holds for this same run, or an empty start; a UserError for another run's folder."""
     this_run = identity(arguments)
     path = output_dir / SCORES

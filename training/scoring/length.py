@@ -11,11 +11,11 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from accelerate.utils import broadcast_object_list
 
 from foundation import plots, tables
 from foundation.cli import UserError
@@ -28,7 +28,7 @@ from .bootstrap import paired_bootstrap
 from .folder import check_same_run, identity
 from .gold import gold_answers
 from .metrics import question_scores
-from .run import Reader, languages_to_score, null_threshold, settle_bf16
+from .run import Reader, begin, by_main_process, languages_to_score, null_threshold
 from .scores import LENGTH_BOUNDS
 
 REPORT = "length_report"
@@ -73,13 +73,10 @@ def length_report(arguments: LengthArguments, state: Any) -> dict[str, Any]:
         The content of length_report.json, on every process.
     """
     output_dir = Path(arguments.output_dir)
-    arguments = replace(arguments, bf16=settle_bf16(arguments.bf16, state))
     rows = {language: load() for language, load in languages_to_score(arguments).items()}
     if any("question_id" in each.column_names for each in rows.values()):
         raise UserError(f"--dataset {arguments.dataset!r} has several documents a question: give one that has one")
-    start: list[Any] = [_open(output_dir, arguments) if state.is_main_process else None]
-    broadcast_object_list(start)
-    report: dict[str, Any] = start[0]
+    arguments, report = begin(arguments, state, partial(_open, output_dir))
     reader = Reader(arguments, report["run"].get("model_name_or_path_commit"), state.device)
     whole = reader.windower
     ways = {WHOLE: whole} | {f"windows of {size}": _narrower(whole, size) for size in arguments.windows}
@@ -132,10 +129,9 @@ def _answers(reader: Reader, way: str, rows: Mapping[str, Any], output_dir: Path
     found: dict[str, Any] = {}
     for language, each in rows.items():
         path = output_dir / "answers" / f"{way.replace(' ', '_')}.{language}.json"
-        kept: list[Any] = [read_json(path, "--output_dir", dict) if state.is_main_process and path.is_file() else None]
-        broadcast_object_list(kept)
-        if kept[0] is not None:
-            found[language] = kept[0]
+        kept = by_main_process(state, partial(_kept, path))
+        if kept is not None:
+            found[language] = kept
             continue
         if state.is_main_process:
             print(f"{way}: {len(each)} questions in {language}", file=sys.stderr)
@@ -157,6 +153,10 @@ def _answers(reader: Reader, way: str, rows: Mapping[str, Any], output_dir: Path
         if state.is_main_process:
             write_atomically(path, json.dumps(found[language], ensure_ascii=False, indent=1))
     return found
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    return read_json(path, "--output_dir", dict) if path.is_file() else None
 
 
 def _cost(found: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -52,12 +52,8 @@ def score_checkpoint(arguments: ScoreArguments, state: PartialState) -> dict[str
         The content of scores.json, on every process.
     """
     output_dir = Path(arguments.output_dir)
-    arguments = replace(arguments, bf16=settle_bf16(arguments.bf16, state))
     languages = languages_to_score(arguments)
-    # The main process alone looks at the folder: another might already see what it has just written.
-    start: list[Any] = [open_folder(output_dir, arguments, state.num_processes) if state.is_main_process else None]
-    broadcast_object_list(start)
-    scores: dict[str, Any] = start[0]
+    arguments, scores = begin(arguments, state, partial(open_folder, output_dir, processes=state.num_processes))
     missing = [name for name in languages if name not in scores["languages"]]
     reader = Reader(arguments, scores["run"].get("model_name_or_path_commit"), state.device) if missing else None
     for number, language in enumerate(missing, start=1):
@@ -77,15 +73,26 @@ def score_checkpoint(arguments: ScoreArguments, state: PartialState) -> dict[str
     return scores
 
 
-def settle_bf16(asked: str, state: PartialState) -> str:
-    """ "yes" or "no", the same on every process, for "auto" too."""
-    settled = ["yes" if asked == "auto" and bfloat16_pays(state.device) else "no"]
-    if asked != "auto":
-        return asked
-    broadcast_object_list(settled)
-    if state.is_main_process:
-        print(f"note: --bf16 auto: {settled[0]}, as measured on {state.device.type}", file=sys.stderr)
-    return settled[0]
+A = TypeVar("A", bound=ReadArguments)
+T = TypeVar("T")
+
+
+def begin(arguments: A, state: PartialState, open_output: Callable[[A], dict[str, Any]]) -> tuple[A, dict[str, Any]]:
+    """What a run begins with, the same on every process: the arguments with `--bf16 auto` settled, and what
+    `open_output` says of the output folder."""
+    if arguments.bf16 == "auto":
+        settled = by_main_process(state, lambda: "yes" if bfloat16_pays(state.device) else "no")
+        arguments = replace(arguments, bf16=settled)
+        if state.is_main_process:
+            print(f"note: --bf16 auto: {settled}, as measured on {state.device.type}", file=sys.stderr)
+    return arguments, by_main_process(state, partial(open_output, arguments))
+
+
+def by_main_process(state: PartialState, find: Callable[[], T]) -> T:
+    """What `find` returns on the main process, on every process: another might see what that one has just written."""
+    found: list[Any] = [find() if state.is_main_process else None]
+    broadcast_object_list(found)
+    return found[0]
 
 
 class Reader:
