@@ -1,12 +1,15 @@
 """What the attention window costs a converted QA model inside its source's own length.
 
-    python -m benchmarks.window_cost --model_name_or_path qa-512 --data_dir ../shared/data/xquad
+    python -m benchmarks.window_cost --data_dir data/xquad
+    python -m benchmarks.window_cost --model_name_or_path qa-512 --data_dir data/xquad
 
 With the usual window of 512 a token of the long model sees 256 tokens to each side, so inputs of more than half a
 window are not read as the source reads them. A QA model that reads 512 tokens is converted with each window and answers
 what the source answers: XQuAD's questions about one paragraph, where both together have `--shortest` to 512 tokens.
 Counted are the answers that stay the same, and both scores. A window of twice the source's length loses nothing; its
 price is the time of a forward pass at 4,096 tokens: the windows take turns, and the median of the ratios counts.
+Without --model_name_or_path the model is the embedded one with the weights of the shipped adapter, but for those of the
+question's global attention, which a BERT has not: it was not trained to read so, and the scores say what it can.
 Beside it: how far the hidden states of one text lie apart, cut at half the source's length, at 300 tokens and whole.
 """
 
@@ -26,16 +29,42 @@ from foundation.files import write_atomically
 LONG = 4096
 
 
-def rows_by_length(data_dir: str, languages: list[str], tokenizer: Any, shortest: int, longest: int) -> dict[str, Any]:
-    """Language -> the rows of XQuAD, one paragraph each, that have `shortest` to `longest` tokens with the question."""
+def short_reader(folder: Path) -> Path:
+    """A BERT of 512 tokens with the shipped adapter's weights; written to `folder`."""
+    import torch
+    from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
+
+    from conversion.named import resolve
+    from space.reader import ADAPTER
+    from training.qa.model import load_qa_model
+
+    long, _ = load_qa_model(str(ADAPTER))
+    config = AutoConfig.from_pretrained(resolve("embedded"), document_token_type=long.config.document_token_type)
+    short = AutoModelForQuestionAnswering.from_config(config, dtype=torch.float32)
+    tensors = {name.replace("longformer.", "bert."): tensor for name, tensor in long.state_dict().items()}
+    tensors = {name: tensor for name, tensor in tensors.items() if "_global." not in name}
+    positions = "bert.embeddings.position_embeddings.weight"
+    first = long.config.pad_token_id + 1
+    tensors[positions] = tensors[positions][first : first + config.max_position_embeddings]
+    short.load_state_dict(tensors)
+    short.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(resolve("embedded")).save_pretrained(folder)
+    return folder
+
+
+def rows_by_length(arguments: argparse.Namespace, tokenizer: Any, longest: int) -> dict[str, Any]:
+    """Language -> rows of XQuAD, one paragraph each, that have --shortest to `longest` tokens with the question."""
     from hub_datasets.concat import ConcatOptions
-    from training.corpora.load import load_qa
+    from training.corpora.load import evenly, load_qa
 
     found = {}
-    for language in languages:
-        rows = load_qa("xquad", "validation", data_dir=data_dir, language=language, options=ConcatOptions(nr_concats=1))
-        lengths = [len(ids) for ids in tokenizer(rows["question"], rows["context"], verbose=False)["input_ids"]]
-        found[language] = rows.select([i for i, length in enumerate(lengths) if shortest <= length <= longest])
+    options = ConcatOptions(nr_concats=1, questions="all")
+    for language in arguments.languages.split(","):
+        rows = load_qa("xquad", "validation", data_dir=arguments.data_dir, language=language, options=options)
+        texts = list(rows["question"]), list(rows["context"])
+        lengths = [len(ids) for ids in tokenizer(*texts, verbose=False)["input_ids"]]
+        fitting = rows.select([i for i, length in enumerate(lengths) if arguments.shortest <= length <= longest])
+        found[language] = evenly(fitting, arguments.questions)
     return found
 
 
@@ -80,18 +109,15 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
     from training.qa.model import load_qa_model, reads_at_most
     from training.scoring.metrics import score
 
-    source, tokenizer = load_qa_model(arguments.model_name_or_path)
+    given = arguments.model_name_or_path or str(short_reader(work / "short"))
+    source, tokenizer = load_qa_model(given)
     longest = reads_at_most(source)
-    languages = rows_by_length(
-        arguments.data_dir, arguments.languages.split(","), tokenizer, arguments.shortest, longest
-    )
+    languages = rows_by_length(arguments, tokenizer, longest)
     if not any(map(len, languages.values())):
         raise UserError(f"--shortest {arguments.shortest} leaves no question of at most {longest} tokens: give less")
     models = {}
     for window in arguments.windows:
-        folder = convert(
-            arguments.model_name_or_path, work / str(window), attention_window=window, max_pos=LONG, verify=False
-        )
+        folder = convert(given, work / str(window), attention_window=window, max_pos=LONG, verify=False)
         models[window] = load_qa_model(str(folder))[0]
     found = {}
     for name, model in {"source": source, **models}.items():
@@ -120,12 +146,13 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
 def main() -> None:
     parser = command_parser(
         description="What the attention window costs a converted QA model inside its source's own length.",
-        example="python -m benchmarks.window_cost --model_name_or_path qa-512 --data_dir ../shared/data/xquad",
+        example="python -m benchmarks.window_cost --data_dir data/xquad --languages en,de --questions 100",
     )
-    parser.add_argument("--model_name_or_path", required=True, help="a QA model of 512 tokens that can be converted")
+    parser.add_argument("--model_name_or_path", help="a QA model of 512 tokens that can be converted, if not ours")
     parser.add_argument("--data_dir", required=True, help="folder of XQuAD's official files")
     parser.add_argument("--languages", default="en,de,es,ru,ar,hi,zh,vi", help="of XQuAD, with commas")
     parser.add_argument("--windows", type=int, nargs="+", default=[512, 1024], help="attention windows to convert with")
+    parser.add_argument("--questions", type=int, help="of each language, evenly spread; all if not given")
     parser.add_argument("--shortest", type=int, default=257, help="tokens of question and paragraph, at least")
     parser.add_argument("--repeats", type=int, default=5, help="turns of the forward pass")
     parser.add_argument("--output", default="docs/window_cost.json", help="where the figures go")

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from .concat import CorpusError, Paragraph
 
-# Scripts that are written without spaces between words: there a match may begin and end anywhere.
+# Scripts without spaces between words, and Korean, whose answers leave off the endings that are written on to a word:
+# there a match may begin and end anywhere.
 _UNSPACED = re.compile("[\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
-                       "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")  # fmt: skip
+                       "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\uac00-\ud7a3]")  # fmt: skip
 _UNCOUNTED = re.compile("P|Z|Cc|Cf")  # Unicode's categories of punctuation, spaces, controls, and what is invisible
 _ASCII_SYMBOLS = "$+<=>^`|~"  # what ASCII calls punctuation, and Unicode does not
 

@@ -41,6 +41,8 @@ def mended(context: str, text: str, start: int, mode: str = "repair_or_drop"):
         ("Magic and music", "C++", 4, None),  # inside a word nothing is found
         ("straßen", "STRAS", 0, None),  # nor inside a letter
         ("北京大学", "北京!", 1, ("北京", 0)),  # words are not parted there
+        ("그는 서울에서 산다", "서울.", 3, ("서울", 3)),  # Korean endings are no part of an answer
+        ("그는 서울에서 산다", "서우", 3, None),
         ("nothing of it", "Oslo", 0, None),
         ("a, b", ",", 3, (",", 1)),  # punctuation alone is found exactly
         ("a; b", ",", 0, None),  # and loosely nowhere
