@@ -234,15 +234,15 @@ def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> 
     held_out: dict[str, Any] = {}
     calibrations: dict[str, Any] = {}
     for languages in LANGUAGES:
-        mine = [j for j in judged if j.languages == languages]
-        if not mine:
+        those = [j for j in judged if j.languages == languages]
+        if not those:
             continue
-        halves = [[j for j in mine if j.half == half] for half in (0, 1)]
+        halves = [[j for j in those if j.half == half] for half in (0, 1)]
         kept = Halves(halves, [now[languages]] * 2)
         new = Halves(halves, [fit(half) for half in halves[::-1]])  # each is judged by what was fitted on the other
         figures, present = new.figures(), kept.figures()
         better = all(figures[name] >= present[name] for name in figures) and figures != present
-        taken = fit(mine) if better else now[languages]
+        taken = fit(those) if better else now[languages]
         calibrations[languages] = {"threshold": taken.threshold, "temperature": taken.temperature}
         read = (new if better else kept).seen()
         held_out[languages] = {
@@ -252,7 +252,7 @@ def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> 
             "cases": {case: judge([r for r in read if r.case == case]) for case in CASES},
             "reliability": reliability(read),
             "reliability_now": reliability(kept.seen()),
-            "called_another_language": round(100 * sum(j.called_other for j in mine) / len(mine), 1),
+            "called_another_language": round(100 * sum(j.called_other for j in those) / len(those), 1),
         }
     return {"model": name, "dataset": "xquad", **calibrations, "held_out": held_out}
 

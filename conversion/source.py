@@ -64,7 +64,7 @@ class Source:
 
 
 def open_source(model_name_or_path: str, revision: str | None = None) -> Source:
-    """Find a checkpoint of one of the four families; from the Hub only the files that are needed are fetched.
+    """Find a checkpoint of a family that can be converted; from the Hub only the files that are needed are fetched.
 
     Raises:
         UserError: no such folder, no config.json, or a model type that is not among the families.
@@ -239,8 +239,8 @@ def left_out(source: Source) -> list[str]:
     visible = [name for name in source.files if not any(part.startswith(".") for part in name.split("/"))]
     files = [name for name in visible if name not in carried and not any(fnmatch(name, one) for one in read)]
     if files:
-        shown = dict.fromkeys(name.split("/")[0] + "/" if "/" in name else name for name in files)
-        sentences.append(f"files of the source that are not carried over: {few(list(shown))}")
+        places = dict.fromkeys(name.split("/")[0] + "/" if "/" in name else name for name in files)
+        sentences.append(f"files of the source that are not carried over: {few(list(places))}")
     raw = read_json(source.folder / "config.json", "--model_name_or_path", dict)
     usual = type(source.config)().to_dict()
     settings = [

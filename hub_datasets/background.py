@@ -58,11 +58,11 @@ class Background:
 
     def check(self, tokens: int | None, paragraphs: int | None) -> None:
         """Refuse what is too little for one document."""
-        held = f"background {self.source!r} has {len(self.texts)} paragraphs of {sum(self.lengths):,} tokens together"
+        size = f"background {self.source!r} has {len(self.texts)} paragraphs of {sum(self.lengths):,} tokens together"
         if paragraphs is not None and paragraphs > len(self.texts):
-            raise UserError(f"{held}, too few for paragraphs={paragraphs}: give a longer file, or fewer paragraphs")
+            raise UserError(f"{size}, too few for paragraphs={paragraphs}: give a longer file, or fewer paragraphs")
         if tokens is not None and tokens > sum(self.lengths):
-            raise UserError(f"{held}, too few for tokens={tokens}: give a longer file, or fewer tokens")
+            raise UserError(f"{size}, too few for tokens={tokens}: give a longer file, or fewer tokens")
 
     def draw(self, rng: random.Random, room: int | None, paragraphs: int | None) -> list[str]:
         """Consecutive paragraphs from a random one on (the first follows the last).

@@ -109,13 +109,13 @@ class ConcatOptions:
     def names(self) -> dict[str, str]:
         """`columns` as a mapping from a file's names to SQuAD's."""
         pairs = [part.strip().partition("=") for part in self.columns.split(",") if part.strip()]
-        for theirs, _, ours in pairs:
-            if not theirs or ours not in COLUMNS:
+        for given, _, column in pairs:
+            if not given or column not in COLUMNS:
                 raise ValueError(
                     f"columns must be pairs THEIRS=OURS, with commas, OURS one of {', '.join(COLUMNS)}, but got "
                     f"{self.columns!r}: try question_id=id"
                 )
-        return {theirs: ours for theirs, _, ours in pairs}
+        return {given: column for given, _, column in pairs}
 
 
 def concatenate(paragraphs: Iterable[Paragraph], options: ConcatOptions) -> Iterator[Row]:

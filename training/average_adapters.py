@@ -59,10 +59,10 @@ def average(
     configs = [read_json(adapter / CONFIG, "--adapter") for adapter in adapters]
     for adapter, config in zip(adapters[1:], configs[1:], strict=True):
         for name in SAME:
-            ours, theirs = (sorted(v) if isinstance(v := c.get(name), list) else v for c in (configs[0], config))
-            if ours != theirs:
+            first, this = (sorted(v) if isinstance(v := c.get(name), list) else v for c in (configs[0], config))
+            if first != this:
                 raise UserError(
-                    f"--adapter {str(adapter)!r} has {name} {theirs!r} and {str(adapters[0])!r} {ours!r}: "
+                    f"--adapter {str(adapter)!r} has {name} {this!r} and {str(adapters[0])!r} {first!r}: "
                     "average adapters of one base and one shape, the later trained from the earlier"
                 )
     mean: dict[str, torch.Tensor] = {}

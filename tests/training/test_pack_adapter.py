@@ -24,6 +24,7 @@ XQUAD = {
 
 def test_packed_adapter_answers_alike_in_half_the_bytes(tmp_path):
     base = qa_tiny.checkpoint(tmp_path / "base")
+    (base / "README.md").write_text("---\nlicense: apache-2.0\nlanguage: sv\n---\n")
     model, tokenizer = load_qa_model(str(base))
     arguments = SimpleNamespace(model_name_or_path=str(base), revision=None, lora_r=2, lora_alpha=4, lora_dropout=0.0)
     wrapped = add_lora(model, arguments)
@@ -45,6 +46,7 @@ def test_packed_adapter_answers_alike_in_half_the_bytes(tmp_path):
         pack(tmp_path / "adapter", other, "", tmp_path / "other")
     card = (packed / "README.md").read_text()
     assert "the command" in card and "| en | 50.0 | 60.1 |" in card
+    assert "license: apache-2.0\n" in card and "language: sv\n" in card and "e5" not in card  # its own base's
     with pytest.raises(UserError, match="exists and is not empty"):
         pack(tmp_path / "adapter", XQUAD, "", packed)
     (packed / "no_answer.json").write_text('{"threshold": 1.5}')

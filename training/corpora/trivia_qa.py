@@ -241,8 +241,8 @@ def best_documents(rows: "datasets.Dataset", answers: Mapping[str, Any]) -> tupl
     """
     chosen: dict[str, int] = {}
     for number, row in enumerate(rows):
-        held = chosen.get(row["question_id"])
-        if held is None or _certainty(answers[row["id"]]) > _certainty(answers[rows[held]["id"]]):
+        before = chosen.get(row["question_id"])
+        if before is None or _certainty(answers[row["id"]]) > _certainty(answers[rows[before]["id"]]):
             chosen[row["question_id"]] = number
     picked = rows.select(sorted(chosen.values()))
     return picked, {row["question_id"]: answers[row["id"]] for row in picked}

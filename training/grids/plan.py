@@ -138,12 +138,12 @@ def _check(name: str, grid: Mapping[str, Any]) -> None:
                 )
 
 
-def make_plan(grid: Mapping[str, Any], output_dir: Path, want: Narrowing) -> Plan:
-    """The steps of `grid` that `want` asks for. Raises UserError for a model, column or seed that it does not have."""
-    models, chosen = chosen_models(grid["models"], want.models)
-    columns = _columns(grid["scoring"]["columns"], want.columns)
-    seeds = want.seeds if want.seeds is not None else list(grid["seeds"])
-    builder = _Builder(grid, output_dir, want, models)
+def make_plan(grid: Mapping[str, Any], output_dir: Path, wanted: Narrowing) -> Plan:
+    """The steps of `grid` that `wanted` asks for. Raises UserError for a model, column or seed that it does not have."""
+    models, chosen = chosen_models(grid["models"], wanted.models)
+    columns = _columns(grid["scoring"]["columns"], wanted.columns)
+    seeds = wanted.seeds if wanted.seeds is not None else list(grid["seeds"])
+    builder = _Builder(grid, output_dir, wanted, models)
     for label, column in columns.items():
         for model in column["models"]:
             if model not in models:
@@ -152,7 +152,7 @@ def make_plan(grid: Mapping[str, Any], output_dir: Path, want: Narrowing) -> Pla
                 builder.add(label, column, model, seed)
     if not builder.plan.steps:
         raise UserError(
-            f"--model {' '.join(want.models or ['(all)'])} and --dataset {' '.join(want.columns or ['(all)'])} "
+            f"--model {' '.join(wanted.models or ['(all)'])} and --dataset {' '.join(wanted.columns or ['(all)'])} "
             "have no run in common: see --list"
         )
     return builder.plan
@@ -176,8 +176,8 @@ def chosen_models(known: Mapping[str, Any], wanted: list[str] | None) -> tuple[d
 class _Builder:
     """Adds steps once, those that are needed before those that need them."""
 
-    def __init__(self, grid: Mapping[str, Any], output_dir: Path, want: Narrowing, models: Mapping[str, Any]) -> None:
-        self.grid, self.output_dir, self.want, self.models = grid, output_dir, want, models
+    def __init__(self, grid: Mapping[str, Any], output_dir: Path, wanted: Narrowing, models: Mapping[str, Any]) -> None:
+        self.grid, self.output_dir, self.wanted, self.models = grid, output_dir, wanted, models
         self.plan = Plan()
         self.made: set[Path] = set()
 
@@ -190,8 +190,8 @@ class _Builder:
             **(self.grid["scoring"].get("common") or {}),
             **column["score"],
             "data_dir": self._data_dir(column["score"]["dataset"]),
-            "max_eval_samples": self.want.max_eval_samples,
-            **self.want.score_flags,
+            "max_eval_samples": self.wanted.max_eval_samples,
+            **self.wanted.score_flags,
         }
         self._step(Step(f"{label} | {model} | seed {seed}", "training/score.py", flags, folder, (trained,)))
         self.plan.scores.append(Score(label, model, seed, column.get("average", "average"), folder))
@@ -210,8 +210,8 @@ class _Builder:
             **own,
             "seed": seed,
             "data_dir": self._data_dir(own["dataset"]),
-            **({"max_train_samples": self.want.max_train_samples} if self.want.max_train_samples else {}),
-            **self.want.finetune_flags,
+            **({"max_train_samples": self.wanted.max_train_samples} if self.wanted.max_train_samples else {}),
+            **self.wanted.finetune_flags,
         }
         self._step(Step(f"train {training} | {model} | seed {seed}", "training/finetune.py", flags, folder, needs))
         return folder
@@ -221,13 +221,13 @@ class _Builder:
         pretraining = self.grid["pretraining"]
         flags = {**pretraining["runs"][name], **(pretraining.get("common") or {})}
         self._share(flags, name)
-        flags |= self.want.pretrain_flags
+        flags |= self.wanted.pretrain_flags
         self._step(Step(f"pre-train {name}", "training/pretrain.py", flags, folder))
         return folder
 
     def _share(self, flags: Flags, name: str) -> None:
         """Divide the accumulation over the processes, each of which takes a batch of its own."""
-        processes = self.want.processes
+        processes = self.wanted.processes
         if processes == 1:
             return
         steps = int(flags.get("gradient_accumulation_steps", 1))
@@ -245,7 +245,7 @@ class _Builder:
 
     def _data_dir(self, dataset: str) -> str | None:
         folder = (self.grid.get("data_folders") or {}).get(dataset)
-        return str(Path(self.want.data_dir) / folder) if self.want.data_dir and folder else None
+        return str(Path(self.wanted.data_dir) / folder) if self.wanted.data_dir and folder else None
 
 
 def _columns(known: Mapping[str, Any], wanted: list[str] | None) -> dict[str, Any]:
