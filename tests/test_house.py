@@ -129,6 +129,8 @@ def test_the_design_names_files_that_exist():
     named = set(re.findall(rf"`((?:{'|'.join(ROOMS)}|tests|benchmarks)/[\w/.]+)`", text))
     assert len(named) >= 15
     assert not {name for name in named if not (ROOT / name).exists()}
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    assert not [room for room in (*ROOMS, *house.TRAINING) if f"\n| `{room}` |" not in design]
 
 
 def test_no_file_hides_a_library():

@@ -198,7 +198,7 @@ def find_aliases(document: str, aliases: Iterable[str]) -> list[tuple[int, str]]
 
 @cache
 def _word() -> re.Pattern[str]:
-    """A word: the script splits at ASCII punctuation and a few quotes; to find an alias in “quotes” we split at all."""
+    """A word. The script splits at ASCII punctuation and a few quotes, we at all of them: an alias may stand in “quotes”."""
     punctuation = "".join(map(chr, TRIVIAQA_PUNCTUATION | unicode_punctuation()))
     return re.compile(f"[^\\s{re.escape(punctuation)}]+")
 
@@ -231,7 +231,7 @@ def _read_document(path: Path) -> str:
 
 
 def best_documents(rows: "datasets.Dataset", answers: Mapping[str, Any]) -> tuple["datasets.Dataset", dict[str, Any]]:
-    """One row and one answer a scoring key: of the documents of a question, that whose best span scores highest.
+    """Of each question's documents the one whose best span scores highest: its row and its answer.
 
     Args:
         rows: rows of this module; `answers`: row id to `training.qa.answers.Answers`.

@@ -83,11 +83,11 @@ class Windower:
 
     @property
     def settings(self) -> tuple[int, int, int, bool]:
-        """All that it was made of but the tokenizer."""
+        """What it was made with, but for the tokenizer."""
         return self.max_length, self.doc_stride, self.max_question_length, self.lowercase
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To another process goes what it was made of: its cache does not travel."""
+        """Another process gets what it was made with, and not its cache."""
         return type(self), (self.tokenizer, *self.settings)
 
     def _template(self) -> tuple[list[int], list[int], list[int]]:

@@ -89,7 +89,7 @@ def forget_checkpoints(training_args: TrainingArguments) -> None:
 
 
 def save_model(trainer: Any) -> None:
-    """Save the trained model; of what an earlier run left, that goes then which was not written anew.
+    """Save the trained model, then delete what an earlier run left and this one did not write anew.
 
     Until here that run's model stands: a training that ends early costs nothing.
     """

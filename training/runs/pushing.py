@@ -14,7 +14,7 @@ from .origin import base_of_adapter
 
 
 def claim_push(training_args: Any) -> bool:
-    """Take the push over from the trainer, which would push at every save, in several commits; whether to push at all.
+    """Take the push over from the trainer, which would push at every save, in several commits. Returns whether to push.
 
     The token goes where the Hub's client finds it, so that no training_args.bin holds it. Where the push goes is asked
     of the Hub here, so that a name that no repository can have, a missing login or a wrong one costs no training; the
