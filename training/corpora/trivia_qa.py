@@ -198,7 +198,7 @@ def find_aliases(document: str, aliases: Iterable[str]) -> list[tuple[int, str]]
 
 @cache
 def _word() -> re.Pattern[str]:
-    """A word. The script splits at ASCII punctuation and a few quotes, we at all of them: an alias may stand in “quotes”."""
+    """A word. The script splits at ASCII punctuation and a few quotes, we at all: an alias may stand in “quotes”."""
     punctuation = "".join(map(chr, TRIVIAQA_PUNCTUATION | unicode_punctuation()))
     return re.compile(f"[^\\s{re.escape(punctuation)}]+")
 

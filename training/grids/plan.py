@@ -139,7 +139,7 @@ def _check(name: str, grid: Mapping[str, Any]) -> None:
 
 
 def make_plan(grid: Mapping[str, Any], output_dir: Path, wanted: Narrowing) -> Plan:
-    """The steps of `grid` that `wanted` asks for. Raises UserError for a model, column or seed that it does not have."""
+    """The steps of `grid` that `wanted` asks for. Raises UserError for a model, column or seed that it lacks."""
     models, chosen = chosen_models(grid["models"], wanted.models)
     columns = _columns(grid["scoring"]["columns"], wanted.columns)
     seeds = wanted.seeds if wanted.seeds is not None else list(grid["seeds"])
