@@ -227,7 +227,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--private", action="store_true", help="keep a repository that is created private")
     parser.add_argument("--nr_concats", type=int, nargs="+", default=[1, 3, 12, 24], help="Parquet configurations")
     parser.add_argument("--tokenizer", help="Hub id or folder; adds lengths in tokens to the card")
-    parser.add_argument("--output_dir", help="what is built; outputs/hub_datasets/OWNER--NAME without it")
+    parser.add_argument("--output_dir", help="folder for what is built; outputs/hub_datasets/OWNER--NAME without it")
     parser.add_argument("--dry_run", action="store_true", help="show files, sizes and the card, and push nothing")
     made = parser.add_argument_group("terms and babi_far")
     made.add_argument("--language", default="en", help="languages, with commas")

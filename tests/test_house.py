@@ -223,7 +223,7 @@ def test_every_command_has_the_habits_of_all(path, helps):
         name, described = option.split()[0], " ".join(option.split())
         if name.startswith("--out"):
             assert name in ("--output", "--output_dir")
-            assert bool(re.search("folder|directory", described)) == (name == "--output_dir"), described
+            assert bool(re.search("(?i)folder|directory", described)) == (name == "--output_dir"), described
 
 
 def test_a_benchmark_is_run_as_a_module_and_has_an_example():
