@@ -8,13 +8,13 @@ from typing import Any
 
 from foundation.cli import UserError, short_repr
 from foundation.files import check_output_dir, file_hash
+from foundation.model_files import MEASURED
 from training.runs.checkpoints import contents
 from training.runs.origin import base_of_adapter, commit_of
 
 from .arguments import ReadArguments
-from .record import CALIBRATION, SCORES, read_scores, write_scores
+from .record import SCORES, read_scores, write_scores
 
-MEASURED = (SCORES, CALIBRATION)  # what is written beside a model after it was read, and decides no score
 ANSWERS = ("predictions.json", "nbest.json")
 WRITTEN = (SCORES, *ANSWERS, "scores.csv", "by_length.csv", "scores.png", "by_length.png")
 # None decides an answer; the last three are length_report.py's.
