@@ -244,14 +244,15 @@ def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> 
         better = all(figures[name] >= present[name] for name in figures) and figures != present
         taken = fit(those) if better else now[languages]
         calibrations[languages] = {"threshold": taken.threshold, "temperature": taken.temperature}
-        read = (new if better else kept).seen()
+        read, before = (new if better else kept).seen(), kept.seen()
         held_out[languages] = {
             "fitted": figures,
             "now": present,
             "taken": "fitted" if better else "now",
             "cases": {case: judge([r for r in read if r.case == case]) for case in CASES},
+            "cases_now": {case: judge([r for r in before if r.case == case]) for case in CASES},
             "reliability": reliability(read),
-            "reliability_now": reliability(kept.seen()),
+            "reliability_now": reliability(before),
             "called_another_language": round(100 * sum(j.called_other for j in those) / len(those), 1),
         }
     return {"model": name, "dataset": "xquad", **calibrations, "held_out": held_out}
