@@ -5,17 +5,23 @@
     python -m benchmarks.attention --modes training forward --lengths 4096 --dtype bfloat16
     python -m benchmarks.attention --modes training --lengths 512 4096 --width 384 --layers 12 --systems ours floor
     python -m benchmarks.attention --modes memory --lengths 4096
-    python -m benchmarks.attention --device cuda --batch_size 8 --dtype bfloat16 --systems native ours
+    python -m benchmarks.attention --device cuda --tokens 32768 --lengths 512 4096 16384 --dtype bfloat16 --layers 12
     python -m benchmarks.attention --modes forward-parts training-parts --layers 1
     python -m benchmarks.attention --modes report
 
-Within a run the systems take turns, so that a slow minute of the machine meets all of them; a figure is the median over
-the repeats. Every run adds its figures to one JSON file, in the place of older ones of the same kind; `report`
-draws it and writes its tables into the page beside it.
+Within a run the systems take turns, so that a slow minute of the machine meets all of them; a figure is the least over
+the repeats, after rounds that are not counted: the first touches of memory are slow, on virtual machines ten times so.
+Every run adds its figures to one JSON file, in the place of older ones of the same kind; `report` draws it and writes
+its tables into the page beside it. On a GPU every run also gives the peak memory, tokens a second, and the length from
+which ours is faster than full attention. What does not fit in memory is left out and named.
 
     native      transformers' LongformerModel, window 512
     ours        the same model after conversion.attention.use_fast_attention
-    full        the source architecture (RoBERTa) with stretched positions, scaled_dot_product_attention
+    compiled    the same after use_fast_attention(model, compile=True)
+    graphs      ours as a whole under torch.compile(mode="reduce-overhead"): CUDA graphs, compiled for each length
+    full        the source architecture (RoBERTa) with stretched positions, scaled_dot_product_attention, and no mask:
+                on a GPU the flash kernel
+    masked      the same with the mask that transformers makes when one token is padding
     modernbert  ModernBERT of the same width and number of layers, scaled_dot_product_attention
     floor       the six linear maps of every layer and nothing else
 
@@ -25,9 +31,8 @@ The two modes of parts take one layer of ours apart: what each part costs when i
 import argparse
 import contextlib
 import json
-import platform
+import math
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -35,13 +40,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from foundation.cli import command_parser, run
+from benchmarks.machine import processor
+from foundation.cli import UserError, command_parser, run
 from foundation.files import write_atomically
 
 SYSTEMS = ("native", "ours", "full", "modernbert", "floor")
+MORE = ("compiled", "graphs", "masked")
 MODES = ("count", "training", "forward", "memory", "forward-parts", "training-parts", "report")
-UNITS = {"count": "flop", "memory": "bytes"}
-UNUSUAL = {"batch_size": 1, "device": "cpu"}  # part of a setting where they are something else
+UNITS = {"count": "flop", "memory": "bytes", "memory of training": "bytes", "memory of forward": "bytes"}
+UNUSUAL = {"batch_size": 1, "tokens": None, "device": "cpu"}  # part of a setting where they are something else
 SHOWN = {"flop": ("GFLOP", 1e9, 0), "bytes": ("MB", 1e6, 0), "seconds": ("seconds", 1, 3)}
 
 
@@ -57,8 +64,13 @@ def main() -> None:
             setting |= {k: v for k, usual in UNUSUAL.items() if (v := getattr(args, k)) != usual}
             measure = parts if mode.endswith("parts") else {"memory": peak_bytes, "count": flops}.get(mode, seconds)
             figures = measure(args, setting)
-            record(args.output, setting | {"globals": args.globals, "dropout": args.dropout}, figures)
-            print(table(setting, figures), flush=True)
+            memory = figures.pop("memory", {})
+            for shown, of in ((setting, figures), (setting | {"mode": f"memory of {mode}"}, memory)):
+                if of:
+                    record(args.output, shown | {"globals": args.globals, "dropout": args.dropout}, of)
+                    print(table(shown, of), flush=True)
+    if args.device != "cpu":
+        print(rates(json.loads(args.output.read_text())))
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,19 +79,36 @@ def parse_args() -> argparse.Namespace:
         example="python -m benchmarks.attention --modes training forward --lengths 4096",
     )
     parser.add_argument("--modes", nargs="+", choices=MODES, default=["training", "forward"], help="what to measure")
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="what takes part")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS + MORE, default=list(SYSTEMS), help="what takes part")
     parser.add_argument("--lengths", nargs="+", type=int, default=[4096], help="tokens of the input")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="bfloat16 is by autocast")
     parser.add_argument("--width", type=int, default=768, help="hidden size; 12 heads, feed-forward of four widths")
     parser.add_argument("--batch_size", type=int, default=1, help="inputs at a time; a GPU wants some")
+    parser.add_argument("--tokens", type=int, help="tokens a batch at every length, in the place of --batch_size")
     parser.add_argument("--layers", type=int, default=3, help="number of layers")
     parser.add_argument("--globals", type=int, default=16, help="global tokens, at the start")
     parser.add_argument("--dropout", type=float, default=0.0, help="dropout everywhere (training)")
-    parser.add_argument("--repeats", type=int, default=5, help="measured rounds, after one round to warm up")
+    parser.add_argument("--repeats", type=int, default=10, help="measured rounds, of which the least counts")
+    parser.add_argument("--warmup", type=int, default=3, help="rounds before those")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, …")
     parser.add_argument("--output", type=Path, default=Path("docs/performance.json"), help="the figures")
     parser.add_argument("--child", help=argparse.SUPPRESS)  # memory: the one system that this process measures
-    return parser.parse_args()
+    args = parser.parse_args()
+    import torch
+
+    if args.device != "cpu" and not (args.device.startswith("cuda") and torch.cuda.is_available()):
+        raise UserError(f"--device {args.device}: torch finds no such device here; leave it out to measure on the CPU")
+    if (
+        args.device != "cpu"
+        and args.dtype == "bfloat16"
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise UserError(f"--dtype bfloat16: {torch.cuda.get_device_name()} does not compute in it; take float32")
+    return args
+
+
+def batch_size(args: argparse.Namespace, length: int) -> int:
+    return args.batch_size if args.tokens is None else max(1, args.tokens // length)
 
 
 def build(system: str, args: argparse.Namespace, length: int):
@@ -90,6 +119,7 @@ def build(system: str, args: argparse.Namespace, length: int):
     from conversion.attention import use_fast_attention
 
     torch.manual_seed(0)
+    batch = batch_size(args, length)
     sizes = {
         "vocab_size": 1000,
         "hidden_size": args.width,
@@ -104,18 +134,24 @@ def build(system: str, args: argparse.Namespace, length: int):
         "attention_probs_dropout_prob": args.dropout,
     }
     inputs = {
-        "input_ids": torch.randint(2, 1000, (args.batch_size, length)),
-        "attention_mask": torch.ones(args.batch_size, length, dtype=torch.long),
+        "input_ids": torch.randint(2, 1000, (batch, length)),
+        "attention_mask": torch.ones(batch, length, dtype=torch.long),
     }
-    if system in ("native", "ours"):
+    if system in ("native", "ours", "compiled", "graphs"):
         config = transformers.LongformerConfig(**sizes, **bert_like, attention_window=512)
         model = transformers.LongformerModel(config, add_pooling_layer=False)
-        inputs["global_attention_mask"] = (torch.arange(length) < args.globals).long().repeat(args.batch_size, 1)
-        if system == "ours":
-            use_fast_attention(model)
-    elif system == "full":
+        inputs["global_attention_mask"] = (torch.arange(length) < args.globals).long().repeat(batch, 1)
+        if system != "native":
+            use_fast_attention(model, compile=system == "compiled")
+        if system == "graphs":
+            model.compile(mode="reduce-overhead")
+    elif system in ("full", "masked"):
         config = transformers.RobertaConfig(**sizes, **bert_like, attn_implementation="sdpa")
         model = transformers.RobertaModel(config, add_pooling_layer=False)
+        if system == "masked":
+            inputs["input_ids"][0, -1], inputs["attention_mask"][0, -1] = 1, 0
+        else:
+            del inputs["attention_mask"]
     elif system == "modernbert":
         config = transformers.ModernBertConfig(
             **sizes,
@@ -130,7 +166,7 @@ def build(system: str, args: argparse.Namespace, length: int):
         model = transformers.ModernBertModel(config)
     else:
         model = Floor(args.width, args.layers)
-        inputs = {"hidden_states": torch.randn(args.batch_size, length, args.width)}
+        inputs = {"hidden_states": torch.randn(batch, length, args.width)}
     device = torch.device(args.device)
     return model.to(device), {name: value.to(device) for name, value in inputs.items()}
 
@@ -164,26 +200,43 @@ def step(model, inputs: dict, mode: str, dtype: str) -> None:
         torch.cuda.synchronize()
 
 
-def seconds(args: argparse.Namespace, setting: dict) -> dict[str, float]:
-    """Median seconds of a step, by system; the systems take turns."""
-    built = {system: build(system, args, setting["length"]) for system in args.systems}
+def seconds(args: argparse.Namespace, setting: dict) -> dict:
+    """Least seconds of a step, by system, and on a GPU its peak bytes under "memory"; the systems take turns."""
+    import torch
+
     mode, dtype = setting["mode"], setting["dtype"]
-    return medians({name: partial(step, *built[name], mode, dtype) for name in built}, args.repeats)
+    calls: dict[str, Callable[[], None]] = {}
+    memory: dict[str, float] = {}
+    for system in args.systems:
+        try:
+            call = partial(step, *build(system, args, setting["length"]), mode, dtype)
+            if args.device != "cpu":
+                call()  # compiles
+                before = torch.cuda.memory_allocated()
+                torch.cuda.reset_peak_memory_stats()
+                call()
+                memory[system] = float(torch.cuda.max_memory_allocated() - before)
+            calls[system] = call
+        except torch.OutOfMemoryError:
+            print(f"{system} does not fit at {setting['length']} tokens", file=sys.stderr)
+            torch.cuda.empty_cache()
+    times = least(calls, args.repeats, args.warmup)
+    return {**times, "memory": memory} if memory else times
 
 
-def medians(calls: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """Median seconds of each call over the rounds; the calls take turns, and the first round is not counted."""
+def least(calls: dict[str, Callable[[], None]], repeats: int, warmup: int) -> dict[str, float]:
+    """Least seconds of each call over the rounds; the calls take turns, and the first rounds are not counted."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats + 1):
+    for _ in range(warmup + repeats):
         for name, call in calls.items():
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values[1:]) for name, values in times.items()}
+    return {name: min(values[warmup:]) for name, values in times.items()}
 
 
 def parts(args: argparse.Namespace, setting: dict) -> dict[str, float]:
-    """Median seconds of one layer of ours, of its linear maps, and of its other parts, each alone."""
+    """Least seconds of one layer of ours, of its linear maps, and of its other parts, each alone."""
     import torch
 
     from conversion.attention.banded import banded_attention, make_plan
@@ -196,11 +249,11 @@ def parts(args: argparse.Namespace, setting: dict) -> dict[str, float]:
     attention, activation, norm = layer.attention, layer.intermediate.intermediate_act_fn, layer.output.LayerNorm
     window = attention.self.one_sided_attn_window_size
     mask = inputs["attention_mask"] + inputs["global_attention_mask"]
-    plan = make_plan(mask, mask.shape, [window], mask.device, walk=mask.device.type == "cpu")
+    plan = make_plan(mask, mask.shape, [window], mask.device, "walk" if mask.device.type == "cpu" else "kernel")
     training = setting["mode"].startswith("training")
     shapes = {"hidden": (width,), "wide": (4 * width,)} | dict.fromkeys(("query", "key", "value"), (12, width // 12))
     x = {
-        name: torch.randn(args.batch_size, length, *shape, device=args.device, requires_grad=training)
+        name: torch.randn(batch_size(args, length), length, *shape, device=args.device, requires_grad=training)
         for name, shape in shapes.items()
     }
     heads = x["query"], x["key"], x["value"]
@@ -215,7 +268,7 @@ def parts(args: argparse.Namespace, setting: dict) -> dict[str, float]:
     }
     everything = *x.values(), *layer.parameters(), *linears.parameters()
 
-    def run(part: Callable[[], torch.Tensor]) -> None:
+    def differentiate(part: Callable[[], torch.Tensor]) -> None:
         for tensor in everything:
             tensor.grad = None
         with torch.set_grad_enabled(training):
@@ -223,7 +276,7 @@ def parts(args: argparse.Namespace, setting: dict) -> dict[str, float]:
         if training:
             output.backward(torch.ones_like(output))
 
-    return medians({name: partial(run, part) for name, part in parts.items()}, args.repeats)
+    return least({name: partial(differentiate, part) for name, part in parts.items()}, args.repeats, args.warmup)
 
 
 def flops(args: argparse.Namespace, setting: dict) -> dict[str, float]:
@@ -248,7 +301,9 @@ def peak_bytes(args: argparse.Namespace, setting: dict) -> dict[str, float]:
     for system in args.systems:
         command = [
             sys.executable,
-            *sys.argv,
+            "-m",
+            "benchmarks.attention",
+            *sys.argv[1:],
             "--lengths",
             str(setting["length"]),
             "--modes",
@@ -289,6 +344,42 @@ def table(setting: dict, figures: dict[str, float]) -> str:
     return "\n".join(rows)
 
 
+def rates(rows: list[dict]) -> str:
+    """Tokens a second of the GPU's rows, and the length from which ours overtakes full attention."""
+    lines = []
+    kinds: dict[tuple, list[dict]] = {}
+    for row in rows:
+        setting = row["setting"]
+        if setting.get("device") and row["unit"] == "seconds" and not setting["mode"].endswith("parts"):
+            kind = (setting["mode"], setting["dtype"], setting["width"], setting["layers"], setting["globals"])
+            kinds.setdefault((*kind, setting.get("tokens")), []).append(row)
+    for kind, shown in kinds.items():
+        lines.append(", ".join(str(part) for part in kind) + ": thousand tokens a second")
+        for row in sorted(shown, key=lambda row: row["setting"]["length"]):
+            length, tokens = row["setting"]["length"], row["setting"].get("tokens")
+            each = max(tokens, length) if tokens else row["setting"].get("batch_size", 1) * length
+            speeds = (f"{name} {each / value / 1000:,.0f}" for name, value in row["figures"].items())
+            lines.append(f"{length:7,}  {', '.join(speeds)}")
+        for rival in ("full", "masked"):
+            lines.append(f"overtakes {rival}: {crossover(shown, rival)}")
+    return "\n".join(lines)
+
+
+def crossover(rows: list[dict], rival: str) -> str:
+    """From what length on ours is the faster, between measured ones by a straight line through logarithms."""
+    both = [row for row in rows if {"ours", rival} <= row["figures"].keys()]
+    both.sort(key=lambda row: row["setting"]["length"])
+    ratios = [(row["setting"]["length"], math.log(row["figures"]["ours"] / row["figures"][rival])) for row in both]
+    slower = [number for number, (_, ratio) in enumerate(ratios) if ratio > 0]
+    if not ratios or (slower and slower[-1] == len(ratios) - 1):
+        return "at no measured length"
+    if not slower:
+        return f"at every measured length, {ratios[0][0]:,} and more"
+    (below, over), (above, under) = ratios[slower[-1]], ratios[slower[-1] + 1]
+    share = over / (over - under)
+    return f"{round(math.exp(math.log(below) + share * math.log(above / below))):,} tokens"
+
+
 def record(output: Path, setting: dict, figures: dict[str, float]) -> None:
     """Put the figures into the JSON file, in the place of those of the same setting."""
     import torch
@@ -300,6 +391,7 @@ def record(output: Path, setting: dict, figures: dict[str, float]) -> None:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "date": time.strftime("%Y-%m-%d"),
+        "figure": "least",
     }
     rows = json.loads(output.read_text()) if output.exists() else []
     rows = [row for row in rows if row["setting"] != setting] + [
@@ -312,14 +404,6 @@ def record(output: Path, setting: dict, figures: dict[str, float]) -> None:
     ]
     rows.sort(key=lambda row: [str(v).zfill(6) for v in row["setting"].values()])
     write_atomically(output, "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    # Twin of machine.processor: run as a script, this file cannot import its package.
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def plot(source: Path) -> Path:
@@ -372,11 +456,11 @@ def write_tables(source: Path) -> Path:
     lines = []
     for title, shown in tables.items():
         _, divisor, digits = SHOWN[shown[0]["unit"]]
-        names = list(shown[0]["figures"])
+        names = list(dict.fromkeys(name for row in shown for name in row["figures"]))
         lines += ["", title, "", f"| tokens | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
         for row in sorted(shown, key=lambda row: row["setting"]["length"]):
-            ours = row["figures"]["ours"]
-            cells = [f"{row['figures'][n] / divisor:,.{digits}f} ({row['figures'][n] / ours:.2f})" for n in names]
+            found, ours = row["figures"], row["figures"].get("ours", math.nan)
+            cells = [f"{found[n] / divisor:,.{digits}f} ({found[n] / ours:.2f})" if n in found else "-" for n in names]
             lines.append(f"| {row['setting']['length']:,} | {' | '.join(cells)} |")
     machines = {json.dumps(row["machine"]) for row in rows}
     lines += ["", *(f"Machine: {', '.join(f'{k} {v}' for k, v in json.loads(m).items())}." for m in sorted(machines))]

@@ -7,7 +7,8 @@
 step     A whole optimizer step (forward, backward, AdamW) in float32 with dropout, batch 1, each way in a process of
          its own: `notebook` is transformers' LongformerForMaskedLM (native attention, logits of every position), `ours`
          the same weights with the fast attention and the masked-only loss. Seconds are medians; memory is the peak of
-         the whole process, torch included. Both losses are printed: before the first step they are the same number.
+         the whole process, torch included, and with --device cuda of the card. Both losses are printed: before the
+         first step they are the same number.
 corpus   Packs and then reads, masked and in random order, texts of growing size (the given text over and over, in
          shuffled paragraphs), with a tokenizer of 8,000 whole words (fast, so that a GB
          takes minutes): growth of resident memory over the process as it was with a model loaded.
@@ -41,7 +42,7 @@ def main() -> None:
         print(json.dumps(measure(args)))
         return
     figures = step(args) if args.mode == "step" else corpus(args)
-    setting = {"cpu": _cpu(), "threads": args.threads, **{k: getattr(args, k) for k in ("layers", "length")}}
+    setting = {"cpu": _cpu(), **{k: getattr(args, k) for k in ("threads", "device", "layers", "width", "length")}}
     kept = read_json(args.output, "--output", dict) if args.output.exists() else {}
     if args.mode == "corpus":  # a large one may be measured by itself
         figures = {**kept.get("corpus", {}).get("figures", {}), **figures}
@@ -62,12 +63,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--vocab_size", type=int, default=250_002, help="words of the vocabulary (step)")
     parser.add_argument("--steps", type=int, default=2, help="measured steps, after one to warm up")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's threads")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where a step runs; on cuda by bf16 autocast"
+    )
     parser.add_argument("--text", type=Path, help="raw text that corpus repeats")
     parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100, 1000], help="sizes of the corpus")
     parser.add_argument("--num_proc", type=int, default=1, help="processes that pack (corpus)")
     parser.add_argument("--output", type=Path, default=Path("docs/pretraining.json"), help="the figures")
     parser.add_argument("--child", help=argparse.SUPPRESS)  # what this process measures
     args = parser.parse_args()
+    if args.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError("--device cuda: torch finds no such device here; leave it out to measure on the CPU")
     if args.mode == "corpus" and not args.text:
         parser.error("corpus needs --text, for example wiki.test.raw")
     return args
@@ -97,7 +106,8 @@ def check_memory(args: argparse.Namespace) -> None:
 
 
 def step(args: argparse.Namespace) -> dict[str, Any]:
-    check_memory(args)
+    if args.device == "cpu":
+        check_memory(args)
     figures = {way: _child(way) for way in WAYS}
     notebook, ours = (figures[way] for way in WAYS)
     print(
@@ -136,22 +146,29 @@ def step_child(args: argparse.Namespace) -> dict[str, Any]:
         model = transformers.LongformerForMaskedLM(config)
     else:
         model = use_fast_attention(LongformerForMaskedLM(config))
-    freeze_global_projections(model)
+    freeze_global_projections(model.to(args.device))
     input_ids = torch.randint(5, args.vocab_size, (1, args.length))
     labels = torch.where(torch.rand(input_ids.shape) < 0.15, input_ids, -100)
     batch = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
-    with torch.no_grad():
+    batch = {name: tensor.to(args.device) for name, tensor in batch.items()}
+    autocast = torch.autocast(args.device, torch.bfloat16, enabled=args.device == "cuda")
+    with torch.no_grad(), autocast:
         first_loss = model.eval()(**batch).loss.item()
     optimizer = torch.optim.AdamW([p for p in model.train().parameters() if p.requires_grad], lr=3e-5)
     seconds = []
     for number in range(args.steps + 1):
         start = time.perf_counter()
-        model(**batch).loss.backward()
+        with autocast:
+            loss = model(**batch).loss
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+        if args.device == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
         print(f"{args.child}: step {number}, {seconds[-1]:.2f} s", file=sys.stderr)
-    return {"seconds": statistics.median(seconds[1:]), "peak_mb": peak_megabytes(), "first_loss": first_loss}
+    peak = torch.cuda.max_memory_allocated() / 2**20 if args.device == "cuda" else peak_megabytes()
+    return {"seconds": statistics.median(seconds[1:]), "peak_mb": peak, "first_loss": first_loss}
 
 
 def corpus(args: argparse.Namespace) -> dict[str, Any]:

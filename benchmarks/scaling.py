@@ -62,15 +62,17 @@ def check(args: argparse.Namespace) -> None:
     """Rates that measured steps imply: one machine, so the model is right where they agree."""
     figures: dict[str, Any] = read_json(args.steps, "--steps", dict)["step"]
     layers, length = figures["setting"]["layers"], figures["setting"]["length"]
-    model = Model("measured", layers, 768, 3072, 12, figures["vocab_size"], length + 2)
+    width = figures["setting"].get("width", 768)
+    model = Model("measured", layers, width, 4 * width, 12, figures["vocab_size"], length + 2)
+    on_cpu = figures["setting"].get("device", "cpu") == "cpu"
     counts = {
         "notebook": notebook_flops(model, length, WINDOW),
-        "ours": training_flops(model, length, WINDOW, on_cpu=True),
+        "ours": training_flops(model, length, WINDOW, on_cpu=on_cpu),
     }
     print(
         "| way | GFLOP a step | seconds | GFLOP/s | peak MiB measured | MiB by the model |\n|---|---|---|---|---|---|"
     )
-    states, kept = state_bytes(model), activation_bytes(model, length)
+    states, kept = state_bytes(model), activation_bytes(model, length, mixed=not on_cpu)
     logits = 4 * length * figures["vocab_size"]
     # The notebook's peak is in backward: log-softmax and two gradients; the logits themselves are gone by then.
     memory = {"notebook": states + kept + 3 * logits, "ours": states + kept + head_bytes(model)}

@@ -1,6 +1,6 @@
 """Longformer's attention pattern as dense products: a band of keys around each query, and the global tokens.
 
-    plan = make_plan(mask, (batch, length), {256}, device, walk=True)        # once a forward
+    plan = make_plan(mask, (batch, length), {256}, device, "walk")           # once a forward
     context = banded_attention(query, key, value, plan, 256, dropout_p=0.0)  # every layer
 
 The number of tokens that a query sees to either side is called `reach` here: half of the two-sided `attention_window`
@@ -12,7 +12,7 @@ token sees which, what a masked token yields) are those of transformers' Longfor
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,10 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .banded_cpu import BandedAttention, Row, make_row
+from .banded_gpu import BlockMask, fused_attention, make_block_mask
+
+# On a CPU a walk over blocks; on an accelerator a fused kernel; one large product where neither can be had.
+Way = Literal["walk", "kernel", "product"]
 
 
 class GlobalTokens(NamedTuple):
@@ -35,51 +39,59 @@ class Plan(NamedTuple):
     padding: (batch, length) bool, True where a token is masked; None when none is.
     local: (batch or 1, length) bool, True where a token is neither masked nor global.
     global_tokens: None when no row has one.
-    rows: for the walk over blocks on a CPU; None for the one large product elsewhere, for which
-    bands: reach -> (batch or 1, blocks, queries, globals + keys) bool, True where a key is visible.
+    rows: for the walk; None for the other ways.
+    block_masks: for the kernel, by reach; empty for the other ways.
+    bands: for the product, by reach: (batch or 1, blocks, queries, globals + keys) bool, True where a key is visible.
     """
 
     padding: Tensor | None
     local: Tensor
     global_tokens: GlobalTokens | None
     rows: list[Row] | None
+    block_masks: dict[int, BlockMask]
     bands: dict[int, Tensor]
 
 
 def make_plan(
-    mask: Tensor | None, shape: tuple[int, int], reaches: Iterable[int], device: torch.device, walk: bool
+    mask: Tensor | None, shape: tuple[int, int], reaches: Iterable[int], device: torch.device, way: Way
 ) -> Plan:
     """Read Longformer's merged mask (batch, length): 0 masked, 1 local, 2 global; None is all local.
 
-    `reaches` holds the layers' reaches; `walk` asks for the walk over blocks in the place of one product.
-    An accelerator is waited for once, and only if there is a mask.
+    `reaches` holds the layers' reaches. An accelerator is waited for once, and only if there is a mask.
     """
     padding: Tensor | None = None
     global_tokens = None
+    kinds = torch.ones(shape, dtype=torch.int8, device=device)
     local = torch.ones(1, shape[1], dtype=torch.bool, device=device)
     if mask is not None:
         is_global, padding = mask == 2, mask <= 0
         local = ~(padding | is_global)
-        count = _most(is_global)
+        kinds = local.to(torch.int8) + 2 * is_global.to(torch.int8)
+        count = _most(is_global, unit=1 if way == "walk" else 8)  # compiled layers then meet few numbers
         # A compiled or exported graph serves any number of global tokens, none too.
         if torch.compiler.is_compiling() or count:
             # Global tokens first, in their order: no ONNX operation sorts stably.
             every = torch.arange(shape[1], device=device)
             first = torch.where(is_global, every, every + shape[1]).topk(count, dim=1, largest=False).indices
             global_tokens = GlobalTokens(first, is_global.gather(1, first))
-        if walk and not padding.any():
+        if way == "walk" and not padding.any():
             padding = None
-    if walk:
-        every = torch.ones(shape, dtype=torch.long) if mask is None else mask
-        return Plan(padding, local, global_tokens, [make_row(row) for row in every], {})
+    if way == "walk":
+        return Plan(padding, local, global_tokens, [make_row(row) for row in kinds], {}, {})
+    if way == "kernel":
+        block_masks = {reach: make_block_mask(kinds, reach) for reach in set(reaches)}
+        return Plan(padding, local, global_tokens, None, block_masks, {})
     bands = {reach: _visible_keys(local, global_tokens, reach) for reach in set(reaches)}
-    return Plan(padding, local, global_tokens, None, bands)
+    return Plan(padding, local, global_tokens, None, {}, bands)
 
 
-def _most(marked: Tensor) -> int:
-    """The most True of any row; in a graph that is being compiled or exported a symbol, and no break."""
+def _most(marked: Tensor, unit: int) -> int:
+    """The most True of any row, rounded up to a multiple of `unit`; 0 where there is none.
+
+    In a graph that is being compiled or exported it is a symbol, and no break.
+    """
     if not torch.compiler.is_compiling():
-        return int(marked.sum(1).amax())
+        return min(-(-int(marked.sum(1).amax()) // unit) * unit, marked.shape[1])
     least = min(2, marked.shape[1])  # inductor cannot lay out products of perhaps one row
     with torch._dynamo.patch_dynamo_config(capture_scalar_outputs=True):
         count: Any = marked.sum(1).amax(0).clamp(min=least).item()
@@ -95,6 +107,9 @@ def banded_attention(query: Tensor, key: Tensor, value: Tensor, plan: Plan, reac
     """
     if plan.rows is not None and query.device.type == "cpu":
         return BandedAttention.apply(query, key, value, plan.rows, reach, dropout_p, partial(_as_one_product, plan))
+    if reach in plan.block_masks and not dropout_p:
+        context = fused_attention(query, key, value, plan.block_masks[reach])
+        return context.masked_fill(~plan.local[:, :, None, None], 0.0)
     return _one_product(query, key, value, plan, reach, dropout_p)
 
 

@@ -10,6 +10,7 @@ can be undone, copied and pickled, and wrappers around or inside the model (LoRA
 """
 
 import math
+from collections.abc import Sequence
 from types import MethodType
 from typing import TypeVar
 
@@ -20,14 +21,19 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers.models.longformer import modeling_longformer as native
 from transformers.utils import logging
 
-from .banded import Plan, banded_attention, make_plan
+from .banded import Plan, Way, banded_attention, make_plan
+from .banded_gpu import trouble
 
 logger = logging.get_logger(__name__)
 Model = TypeVar("Model", bound=nn.Module)
+# What is compiled on request: a linear map each, and the element-wise work around it. A whole layer would drag the
+# band's blocks into the graph, whose symbolic sizes take minutes.
+_ELEMENTWISE = (native.LongformerSelfOutput, native.LongformerIntermediate, native.LongformerOutput)
+_COMPILED = {"dynamic": True}
 _SLICE = 512  # tokens of a feed-forward at a time: fewer cost the products speed, more leave the cache
 
 
-def use_fast_attention(model: Model) -> Model:
+def use_fast_attention(model: Model, compile: bool = False) -> Model:
     """Let every Longformer inside `model` compute by `banded.py`; returns the same object, changed in place.
 
     Works on the encoder, on any head, under wrappers such as peft's, and before or after accelerate spreads the model
@@ -35,14 +41,25 @@ def use_fast_attention(model: Model) -> Model:
     `output_attentions=True`, since the weights are never formed here, and under `torch.jit.trace`, whose graphs would
     keep the number of global tokens.
 
+    Args:
+        compile: also compile what is not attention by torch.compile, each kind of module in one graph for all lengths,
+            so that GELU, LayerNorm, residuals and dropout run in fewer kernels.
+
     Raises:
         ValueError: something else has replaced a module's forward.
     """
-    return _exchange(model, _FAST)
+    _exchange(model, _FAST)
+    for module in model.modules():
+        if compile and isinstance(module, _ELEMENTWISE):
+            module.compile(**_COMPILED)
+    return model
 
 
 def use_native_attention(model: Model) -> Model:
     """Undo `use_fast_attention`; returns the same object, changed in place."""
+    for module in model.modules():
+        if isinstance(module, _ELEMENTWISE):
+            module._compiled_call_impl = None
     return _exchange(model, {fast: slow for slow, fast in _FAST.items()})
 
 
@@ -109,20 +126,19 @@ class LongformerModel(native.LongformerModel):
             raise ValueError("Give either input_ids or inputs_embeds: one of the two, and not both.")
         if input_ids is not None:
             self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
+            self._check_length(input_ids, position_ids)
         hidden_states = self.embeddings(
             input_ids=input_ids, position_ids=position_ids, token_type_ids=token_type_ids, inputs_embeds=inputs_embeds
         )
         if global_attention_mask is not None:
             ones = torch.ones_like(global_attention_mask)
             attention_mask = (ones if attention_mask is None else attention_mask) * (global_attention_mask + 1)
-        layers = (m for m in self.encoder.modules() if isinstance(m, native.LongformerSelfAttention))
-        windows = {layer.one_sided_attn_window_size for layer in layers}
-        device = hidden_states.device
-        # A walk over blocks wins on a CPU; an accelerator, a compiler or an exported graph wants one large product.
-        walk = device.type == "cpu" and not torch.compiler.is_compiling()
+        layers = [m for m in self.encoder.modules() if isinstance(m, native.LongformerSelfAttention)]
+        reaches = {layer.one_sided_attn_window_size for layer in layers}
+        way = _choose(layers, hidden_states)
         encoded = self.encoder(
             hidden_states,
-            attention_mask=make_plan(attention_mask, hidden_states.shape[:2], windows, device, walk),
+            attention_mask=make_plan(attention_mask, hidden_states.shape[:2], reaches, hidden_states.device, way),
             output_hidden_states=(
                 output_hidden_states if output_hidden_states is not None else self.config.output_hidden_states
             ),
@@ -139,6 +155,45 @@ class LongformerModel(native.LongformerModel):
             output.pooler_output,
             *output.to_tuple()[2 if self.pooler is not None else 1 :],
         )
+
+    def _check_length(self, input_ids: Tensor, position_ids: Tensor | None) -> None:
+        """Refuse more tokens than there are positions: on a GPU the lookup would end the process's every later call."""
+        embeddings = self.embeddings
+        most = embeddings.position_embeddings.num_embeddings - embeddings.padding_idx - 1  # positions follow padding's
+        if torch.compiler.is_compiling() or position_ids is not None or input_ids.shape[1] <= most:
+            return
+        tokens = int((input_ids != embeddings.padding_idx).sum(1).amax())
+        if tokens > most:
+            raise ValueError(
+                f"{tokens:,} tokens are more than the model's {most:,} positions: cut or window the input."
+            )
+
+
+def _choose(layers: Sequence[native.LongformerSelfAttention], hidden_states: Tensor) -> Way:
+    """The way to compute the band, and a sentence where it is not the one that was to be expected."""
+    device = hidden_states.device
+    if device.type == "cpu":
+        return "product" if torch.compiler.is_compiling() else "walk"
+    # A dropout that the kernel does not have; layers on other devices, whose masks would have to follow.
+    drops = any(layer.training and layer.dropout for layer in layers)
+    if torch.compiler.is_exporting() or any(layer.query.weight.device != device for layer in layers):
+        return "product"
+    if torch.compiler.is_compiling():
+        return "product" if drops else "kernel"
+    if drops:
+        logger.warning_once(
+            "FlexAttention has no dropout on attention weights: slower blocks of scaled_dot_product_attention train "
+            "this model. attention_probs_dropout_prob=0 in its config gives it the fast kernel."
+        )
+        return "product"
+    amp = torch.is_autocast_enabled(device.type)
+    dtype = torch.get_autocast_dtype(device.type) if amp else hidden_states.dtype
+    reason = trouble(device, dtype, layers[0].num_heads, layers[0].head_dim)
+    if reason is not None:
+        logger.warning_once(
+            f"FlexAttention does not work here ({reason}): slower blocks of scaled_dot_product_attention compute this."
+        )
+    return "kernel" if reason is None else "product"
 
 
 class LongformerEncoder(native.LongformerEncoder):

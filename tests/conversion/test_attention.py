@@ -498,3 +498,16 @@ def test_distributed_data_parallel_sees_every_parameter_used(tmp_path):
     finally:
         distributed.destroy_process_group()
     torch.testing.assert_close({name: parameter.grad for name, parameter in model.named_parameters()}, expected)
+
+
+def test_more_tokens_than_positions_are_refused_in_a_sentence():
+    """Before the lookup: on a GPU that would spoil all that follows in the process."""
+    model = use_fast_attention(tiny())
+    most = 400 - PAD - 1
+    ids = torch.randint(2, 50, (2, most + 40))
+    with pytest.raises(ValueError, match=f"{most + 40:,} tokens are more than the model's {most:,} positions"):
+        model(ids)
+    ids[:, most:] = PAD
+    padded = model(ids, attention_mask=(ids != PAD).long())[0]
+    short = model(ids[:, :most])[0]
+    torch.testing.assert_close(padded[:, :most], short, rtol=0, atol=1e-5)

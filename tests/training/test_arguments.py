@@ -117,3 +117,27 @@ def test_processes_that_do_not_take_part_are_noticed(monkeypatch):
         arguments._check_world(on_cpu)
     with pytest.raises(UserError, match="2 processes but only 1"):
         arguments._check_world(SimpleNamespace(world_size=1))
+
+
+@pytest.mark.parametrize(
+    ("given", "accelerator", "launched", "expected"),
+    [
+        ("", True, "no", True),
+        ("", False, "no", False),
+        ("--bf16 false", True, "no", False),
+        ("--fp16", True, "no", False),
+        ("--use_cpu", True, "no", False),
+        ("", True, "fp16", False),
+    ],
+)
+def test_bf16_is_taken_where_the_accelerator_computes_in_it(
+    parser, monkeypatch, capsys, given, accelerator, launched, expected
+):
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: accelerator)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: accelerator)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: not including_emulation)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
+    values = arguments._values(parser, given.split())
+    arguments._fit_to_device(values)
+    assert values["bf16"] is expected
+    assert ("--bf16 false trains in float32" in capsys.readouterr().err) is expected

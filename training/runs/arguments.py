@@ -97,7 +97,7 @@ def make_parser(
     for action in parser._actions:
         if action.type is string_to_bool and action.nargs is None:  # an optional bool, such as activation_checkpointing
             action.nargs, action.const = "?", True
-    parser.set_defaults(**(defaults or {}))
+    parser.set_defaults(**({"bf16": None} if trains else {}), **(defaults or {}))
     return parser
 
 
@@ -183,11 +183,19 @@ def _apply_shared(values: dict[str, Any]) -> None:
 
 
 def _fit_to_device(values: dict[str, Any]) -> None:
-    """On a machine without an accelerator: use_cpu (else two launched processes never meet), and no fp16."""
+    """On a machine without an accelerator: use_cpu (else two launched processes never meet), and no fp16.
+
+    Where nothing is said of bf16, it is taken on accelerators that compute in it, as the readers do.
+    """
     import torch
 
     if not torch.accelerator.is_available():
         values["use_cpu"] = True
+    if values["bf16"] is None:
+        said = values["fp16"] or os.environ.get("ACCELERATE_MIXED_PRECISION", "no") != "no"
+        values["bf16"] = not (said or values["use_cpu"]) and _computes_in_bfloat16()
+        if values["bf16"]:
+            print("note: bf16, which this accelerator computes in; --bf16 false trains in float32", file=sys.stderr)
     if values["fp16"] and values["use_cpu"]:
         values["fp16"] = False
         print(
@@ -195,6 +203,14 @@ def _fit_to_device(values: dict[str, Any]) -> None:
         )
     if values["bf16"] and values["use_cpu"]:
         warn_of_emulated_bfloat16()
+
+
+def _computes_in_bfloat16() -> bool:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.xpu.is_available() and torch.xpu.is_bf16_supported(including_emulation=False)
 
 
 def warn_of_emulated_bfloat16() -> None:
