@@ -65,10 +65,10 @@ def main() -> None:
             measure = parts if mode.endswith("parts") else {"memory": peak_bytes, "count": flops}.get(mode, seconds)
             figures = measure(args, setting)
             memory = figures.pop("memory", {})
-            for shown, of in ((setting, figures), (setting | {"mode": f"memory of {mode}"}, memory)):
-                if of:
-                    record(args.output, shown | {"globals": args.globals, "dropout": args.dropout}, of)
-                    print(table(shown, of), flush=True)
+            for key, values in ((setting, figures), (setting | {"mode": f"memory of {mode}"}, memory)):
+                if values:
+                    record(args.output, key | {"globals": args.globals, "dropout": args.dropout}, values)
+                    print(table(key, values), flush=True)
     if args.device != "cpu":
         print(rates(json.loads(args.output.read_text())))
 
@@ -353,15 +353,15 @@ def rates(rows: list[dict]) -> str:
         if setting.get("device") and row["unit"] == "seconds" and not setting["mode"].endswith("parts"):
             kind = (setting["mode"], setting["dtype"], setting["width"], setting["layers"], setting["globals"])
             kinds.setdefault((*kind, setting.get("tokens")), []).append(row)
-    for kind, shown in kinds.items():
+    for kind, of_kind in kinds.items():
         lines.append(", ".join(str(part) for part in kind) + ": thousand tokens a second")
-        for row in sorted(shown, key=lambda row: row["setting"]["length"]):
+        for row in sorted(of_kind, key=lambda row: row["setting"]["length"]):
             length, tokens = row["setting"]["length"], row["setting"].get("tokens")
             each = max(tokens, length) if tokens else row["setting"].get("batch_size", 1) * length
             speeds = (f"{name} {each / value / 1000:,.0f}" for name, value in row["figures"].items())
             lines.append(f"{length:7,}  {', '.join(speeds)}")
         for rival in ("full", "masked"):
-            lines.append(f"overtakes {rival}: {crossover(shown, rival)}")
+            lines.append(f"overtakes {rival}: {crossover(of_kind, rival)}")
     return "\n".join(lines)
 
 
@@ -428,11 +428,11 @@ def plot(source: Path) -> Path:
     with pyplot.rc_context(colours | {"font.size": 11, "axes.facecolor": "none", "svg.hashsalt": "attention"}):
         figure, axes = pyplot.subplots(1, len(panels), figsize=(4.5 * len(panels), 4), squeeze=False)
         for axis, panel in zip(axes[0], panels, strict=True):
-            shown = [row for row in rows if (row["setting"]["mode"], row["setting"]["dtype"]) == panel]
-            shown.sort(key=lambda row: row["setting"]["length"])
+            of_kind = [row for row in rows if (row["setting"]["mode"], row["setting"]["dtype"]) == panel]
+            of_kind.sort(key=lambda row: row["setting"]["length"])
             for system, colour in zip(SYSTEMS, ("#d95f5f", "#3b8eea", "#e09a2b", "#9b6bdf", grey), strict=True):
                 points = [
-                    (row["setting"]["length"], row["figures"][system]) for row in shown if system in row["figures"]
+                    (row["setting"]["length"], row["figures"][system]) for row in of_kind if system in row["figures"]
                 ]
                 axis.loglog(*zip(*points, strict=True), "o-", base=2, color=colour, label=system)
             axis.set(title=", ".join(panel), xlabel="tokens", ylabel="seconds")
@@ -454,11 +454,11 @@ def write_tables(source: Path) -> Path:
         title += "".join(f", {name} {setting[name]}" for name in UNUSUAL if name in setting)
         tables.setdefault(f"**{title}**, {SHOWN[row['unit']][0]} (times ours)", []).append(row)
     lines = []
-    for title, shown in tables.items():
-        _, divisor, digits = SHOWN[shown[0]["unit"]]
-        names = list(dict.fromkeys(name for row in shown for name in row["figures"]))
+    for title, of_kind in tables.items():
+        _, divisor, digits = SHOWN[of_kind[0]["unit"]]
+        names = list(dict.fromkeys(name for row in of_kind for name in row["figures"]))
         lines += ["", title, "", f"| tokens | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-        for row in sorted(shown, key=lambda row: row["setting"]["length"]):
+        for row in sorted(of_kind, key=lambda row: row["setting"]["length"]):
             found, ours = row["figures"], row["figures"].get("ours", math.nan)
             cells = [f"{found[n] / divisor:,.{digits}f} ({found[n] / ours:.2f})" if n in found else "-" for n in names]
             lines.append(f"| {row['setting']['length']:,} | {' | '.join(cells)} |")

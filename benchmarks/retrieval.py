@@ -154,8 +154,8 @@ def _kept(args: argparse.Namespace, what: str, texts: Sequence[str], make: Calla
         partial_path = path.with_suffix(".partial.npz")
         np.savez(partial_path, *make())
         partial_path.rename(path)
-    with np.load(path) as held:
-        return [held[name] for name in held.files]
+    with np.load(path) as vectors:
+        return [vectors[name] for name in vectors.files]
 
 
 def scores(near: np.ndarray, right: np.ndarray) -> dict[str, float]:
@@ -193,11 +193,11 @@ def _add(output: Path, points: list[dict[str, Any]], where: dict[str, Any]) -> N
     def name(point: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(point.get(key) for key in ("data", "language", "documents", "reading", "trained"))
 
-    held = read_json(output, "--output", dict)["points"] if output.is_file() else []
-    if not isinstance(held, list):
-        raise UserError(f"--output {str(output)!r} holds {short_repr(held)} for points: is it another benchmark's?")
+    older = read_json(output, "--output", dict)["points"] if output.is_file() else []
+    if not isinstance(older, list):
+        raise UserError(f"--output {str(output)!r} holds {short_repr(older)} for points: is it another benchmark's?")
     new = {name(point) for point in points}
-    kept = [point for point in held if name(point) not in new]
+    kept = [point for point in older if name(point) not in new]
     write_atomically(output, json.dumps({"machine": where, "points": [*kept, *points]}, indent=1) + "\n")
 
 

@@ -177,14 +177,14 @@ def attacks(url: str, folder: Path) -> list[Attack]:
     outside.write_text("a file of the machine")
 
     def escaped() -> str:
-        shown = visitor.show(HOSTILE + text, "<img src=x onerror=alert(1)> built?")
-        raw = "<script>document" in shown or "<img" in shown
+        answer = visitor.show(HOSTILE + text, "<img src=x onerror=alert(1)> built?")
+        raw = "<script>document" in answer or "<img" in answer
         return (
-            f"MARKUP {shown}"
+            f"MARKUP {answer}"
             if raw
             else "shown as text"
-            if squeezed(HOSTILE) in squeezed(text_of(shown))
-            else f"NOT SHOWN {shown}"
+            if squeezed(HOSTILE) in squeezed(text_of(answer))
+            else f"NOT SHOWN {answer}"
         )
 
     def refused(call: Callable[[], Any]) -> Callable[[], str]:

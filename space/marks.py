@@ -61,16 +61,16 @@ def _pieces(
     near = [mark for mark in marks if mark.start < end and mark.end > start]
     edges = sorted({start, end, *(min(max(edge, start), end) for mark in near for edge in (mark.start, mark.end))})
     for first, last in pairwise(edges):
-        shown = next((mark for mark in near if mark.start <= first and last <= mark.end), None)
+        mark = next((each for each in near if each.start <= first and last <= each.end), None)
         parts = text[first:last].split(PAGE)
         for number, part in enumerate(parts):
             if number:
                 page += 1
                 yield f'<span class="page" id="page-{page}">{escape(words("page", number=page))}</span>'
-            if shown and part:
-                identity = "" if shown.name in opened else f' id="{shown.name}"'
-                opened.add(shown.name)
-                label = f' data-rank="{escape(shown.label)}"' if last == shown.end and number == len(parts) - 1 else ""
-                yield f'<mark{identity} class="{shown.kind}"{label}>{escape(part)}</mark>'
+            if mark and part:
+                identity = "" if mark.name in opened else f' id="{mark.name}"'
+                opened.add(mark.name)
+                label = f' data-rank="{escape(mark.label)}"' if last == mark.end and number == len(parts) - 1 else ""
+                yield f'<mark{identity} class="{mark.kind}"{label}>{escape(part)}</mark>'
             else:
                 yield escape(part)

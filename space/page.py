@@ -65,16 +65,16 @@ def build_page(reader: Reader, turns: Turns | None = None, pace: Pace | None = N
         """Read in turns, so that the visitor sees how far it is and can stop it."""
         session = request.session_hash
         stops.read(session)
-        shown = ("", "")
+        latest = ("", "")
         try:
             for card, place in asking.answer(
                 document, question, name, in_language(request), lambda: stops.stopped(session)
             ):
-                shown = card, place
-                yield card, place, *BUSY
+                latest = card, place
+                yield *latest, *BUSY
         finally:
             stops.end(session)
-        yield *shown, *IDLE
+        yield *latest, *IDLE
 
     with gr.Blocks(title="Ask a long document", delete_cache=(60, 120), analytics_enabled=False) as page:
         gr.HTML(i18n("masthead_html"), padding=False)
@@ -166,8 +166,8 @@ def choose_example(name: str, request: gr.Request) -> tuple[Any, ...]:
     example, say = EXAMPLES[name], in_language(request)
     text = example.text
     choices = gr.update(choices=list(example.questions), value=example.questions[0], visible=True)
-    shown = panel.notice(example.title, say("characters", count=say.number(len(text))))
-    return text, example.questions[0], choices, shown, example.title, status.empty_html(say), ""
+    notice = panel.notice(example.title, say("characters", count=say.number(len(text))))
+    return text, example.questions[0], choices, notice, example.title, status.empty_html(say), ""
 
 
 def open_file(path: str, request: gr.Request) -> tuple[Any, ...]:

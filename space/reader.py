@@ -188,14 +188,14 @@ class Reader:
         spoken = language(around) if best else ""
         foreign = bool(best) and differ(question, spoken)
         places, null = (self.other if foreign else self.same).places(answers)
-        shown = worth_showing(places, prepared.text)[:n_best]
+        best_places = worth_showing(places, prepared.text)[:n_best]
         answered = bool(places) and places[0].probability >= null
         return Reading(
-            answers=shown,
+            answers=best_places,
             verdict=ANSWERED if answered else UNCERTAIN if foreign else ABSENT,
             null_probability=null,
             language=spoken,
-            definitions=defined(prepared.text, shown[0].start, shown[0].end) if shown else (),
+            definitions=defined(prepared.text, best_places[0].start, best_places[0].end) if best_places else (),
             tokens=len(prepared.ids),
             windows=tuple(_part(window, prepared) for window in windows),
             seconds=time.perf_counter() - started,

@@ -69,11 +69,11 @@ class Turns:
     def _before(self, ticket: object, every: float) -> int | None:
         """Wait for the ticket's turn and take it: None; when that takes longer than `every`, how many are before."""
 
-        def mine() -> bool:
+        def is_next() -> bool:
             return self._reading < self.places and self._line[0] is ticket
 
         with self._changed:
-            if self._changed.wait_for(mine, every):
+            if self._changed.wait_for(is_next, every):
                 self._line.popleft()
                 self._reading += 1
                 self._changed.notify_all()
