@@ -73,7 +73,7 @@ def test_docx_is_read_whole(tmp_path):
         "Annual report 2024\n\nRevenue was 5 million in total.E=mc2\n\nIn the box.\n\nOf which 3 million abroad.\n\n"
         "Audited by Hall.\n\nThe end.\n\nPrinted in Lund"
     )
-    assert notes(file) == ["Not read: 1 deleted passages, 1 comments."]
+    assert notes(file) == ["Not read: deleted passages (1), comments (1)."]
 
 
 def test_docx_tables_come_row_by_row_with_their_headings(tmp_path):
@@ -122,7 +122,7 @@ def test_html_is_what_a_browser_shows(tmp_path):
         "The harbour\n\nDepths\n\nIt is 4.2 metres deep here.\n\nOne\n\nTwo\n\nBasin\tDepth\n"
         "Basin: Old; Depth: 4.2 m\nBasin: Outer; Depth: 9.8 m\n\nOnly a frame\n\na\nb <c>"
     )
-    assert notes(file) == ["Not read: 1 pictures."]
+    assert notes(file) == ["Not read: pictures (1)."]
 
 
 def test_a_book_is_read_in_its_own_order(tmp_path):
@@ -166,7 +166,7 @@ def test_odt_is_read_whole(tmp_path):
         "Head.\n\nDepths\n\nIt is deep, they\tsay.\n\n4.2 metres.\n\nIn the box.\n\nYear\t2024\nYear: Sum; 2024: 17\n\n"
         "Item."
     )
-    assert notes(file) == ["Not read: 1 comments."]
+    assert notes(file) == ["Not read: comments (1)."]
 
 
 def test_a_protected_odt_is_refused(tmp_path):
@@ -189,7 +189,7 @@ def test_slides_are_pages_with_their_notes(tmp_path):
         makers.pptx(tmp_path / "a.pptx", makers.shape("Ships", "of 2024"), table + "<p:pic/>", notes={0: "Say hello."})
     )
     assert file.text == "Ships\nof 2024\n\nSay hello.\n\n\fTown\tShips\nTown: Lund; Ships: 0"
-    assert file.pages == 2 and notes(file) == ["Not read: 1 pictures."]
+    assert file.pages == 2 and notes(file) == ["Not read: pictures (1)."]
 
 
 def test_sheets_come_row_by_row_as_they_look(tmp_path):
