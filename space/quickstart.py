@@ -58,7 +58,7 @@ class Log:
             process = subprocess.Popen(command, cwd=ROOT)
             _, status, usage = os.wait4(process.pid, 0)
         else:
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             told = self.folder / f"{len(self.lines) + 1}.txt"
             with told.open("wb") as output:
                 process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)

@@ -15,14 +15,14 @@ def python(monkeypatch):
 
 
 def test_a_command_is_quiet_and_its_result_told(tmp_path, capfd, python):
-    log = Log(tmp_path / "logs")
+    log = Log(tmp_path / "out" / "logs")  # neither is there yet
     log.command(
         "say", f"{python} -c \"import sys; print('noise'); print('more', file=sys.stderr)\"", lambda: "well said"
     )
     out, err = capfd.readouterr()
     assert "$ python" in out and "well said, in " in out
     assert "noise\n" not in out and not err
-    assert sorted(printed(tmp_path / "logs" / "1.txt")) == ["more", "noise"]
+    assert sorted(printed(tmp_path / "out" / "logs" / "1.txt")) == ["more", "noise"]
     assert log.lines[0].found == "well said" and log.lines[0].memory_mb > 1
 
 
