@@ -3,7 +3,7 @@
     python -m benchmarks.waiting_threads --output docs/waiting_threads.json
 
 Each case is a process of its own, since the policy is read once, when torch is loaded. They take turns, so that a noisy
-moment hits all. The page sets OMP_WAIT_POLICY=PASSIVE (space/__init__.py).
+moment hits all. The page sets GOMP_SPINCOUNT=1000 (space/__init__.py).
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from typing import Any
 from foundation.cli import command_parser, run
 from foundation.files import write_atomically
 
-POLICIES = ("unset", "PASSIVE")
+POLICIES = ("unset", "OMP_WAIT_POLICY=PASSIVE", "GOMP_SPINCOUNT=1000")
 # Reads one document of --tokens tokens, twice, and prints the seconds of the second time.
 CHILD = """
-import torch  # which reads OMP_WAIT_POLICY now, before the page sets its own
+import torch  # which reads them now, before the page sets its own
 import sys
 from benchmarks.reader import LONG, document_of, readers, timed
 from space.gallery import examples
@@ -34,8 +34,10 @@ print([timed(reader, document)[0] for _ in range(2)][-1])
 
 def read_once(policy: str, tokens: int) -> float:
     """Seconds of one reading in a process with this policy."""
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    environment |= {} if policy == "unset" else {"OMP_WAIT_POLICY": policy}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
+    environment |= {} if policy == "unset" else dict([policy.split("=")])
     command = [sys.executable, "-c", CHILD, str(tokens)]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout.split()[-1])
@@ -80,7 +82,7 @@ def measure(tokens: int, repeats: int, others: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = command_parser(
-        description="Time a reading with and without OMP_WAIT_POLICY=PASSIVE, on a quiet and on a busy machine.",
+        description="Time a reading by how OpenMP's threads wait, on a quiet and on a busy machine.",
         example="python -m benchmarks.waiting_threads --repeats 3",
     )
     parser.add_argument("--tokens", type=int, default=4_096, help="of the document")

@@ -11,6 +11,7 @@ kept); `publish` (the page as a Space; a command); `quickstart` (the whole line;
 
 import os
 
-# Before torch is loaded: OpenMP's threads would else wait spinning, which slows every other process of the machine, and
-# with it this one: see docs/space.md.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch is loaded: OpenMP's threads would else spin for long while they wait, which slows a busy machine; that
+# they sleep at once (OMP_WAIT_POLICY=PASSIVE) slows a quiet one. Spinning for a moment costs neither: docs/space.md.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")

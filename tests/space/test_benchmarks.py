@@ -181,9 +181,11 @@ def test_waiting_threads_are_timed_under_each_policy_quiet_and_busy(monkeypatch)
     monkeypatch.setattr(subprocess, "Popen", lambda command: running.append(command) or Worker(running))
     monkeypatch.setattr(waiting_threads, "read_once", lambda policy, tokens: seen.append(len(running)) or len(seen))
     rows = waiting_threads.measure(4_096, 2, 3)
-    assert seen == [0, 0, 3, 3] * 2 and running == []
+    assert seen == [0, 0, 0, 3, 3, 3] * 2 and running == []
     medians = {(row["policy"], row["busy_processes"]): row["median_s"] for row in rows}
-    assert medians == {("unset", 0): 3, ("PASSIVE", 0): 4, ("unset", 3): 5, ("PASSIVE", 3): 6}
+    passive, moment = waiting_threads.POLICIES[1:]
+    quiet = {("unset", 0): 4, (passive, 0): 5, (moment, 0): 6}
+    assert medians == {**quiet, ("unset", 3): 7, (passive, 3): 8, (moment, 3): 9}
 
 
 class Worker:
