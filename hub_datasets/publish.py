@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, write_atomically
@@ -26,6 +26,8 @@ BRANCHES = {"main": "Publish the script, its sources and the card", "parquet": "
 BUILT = ("main/README.md", "main/*.py", "main/data/*", "parquet/README.md", "parquet/nr_concats-*/*.parquet")
 # What goes from a branch when it is not built again; what its owner has put beside stays.
 OURS = {"main": ["data/*"], "parquet": ["nr_concats-*/*"]}
+
+Built = TypeVar("Built")  # the statistics of one file that was built
 
 
 def publish(
@@ -50,27 +52,17 @@ def publish(
         raise UserError(f"--source_dir {str(source)!r} is not a folder: give the one that holds the official files")
 
     from hub_datasets.publishing.publication import build
-
-    if dry_run:
-        with tempfile.TemporaryDirectory() as folder:
-            build(dataset, Path(folder), repo_id, source, nr_concats, tokenizer)
-            _show(Path(folder))
-            print((Path(folder) / "main" / "README.md").read_text(encoding="utf-8"))
-        return None
-    from foundation.push import settle
-
-    repo_id = settle(repo_id, "dataset", private=private, argument="--repo_id")
-    target = Path(output_dir or Path("outputs") / "hub_datasets" / repo_id.replace("/", "--")).expanduser()
-    with atomic_folder(target, BUILT) as work:
-        statistics = build(dataset, work, repo_id, source, nr_concats, tokenizer)
-    files = [file for file in target.rglob("*") if file.is_file()]
-    print(f"{target}: {len(files)} files, {sum(file.stat().st_size for file in files):,} bytes")
     from hub_datasets.publishing.readback import read_back
 
-    def again(commits: dict[str, str]) -> list[tuple[str, int]]:
-        return read_back(dataset, repo_id, commits, nr_concats, statistics)
-
-    return _push(repo_id, target, private, BRANCHES, again)
+    return _publish(
+        repo_id,
+        lambda folder, repo_id: build(dataset, folder, repo_id, source, nr_concats, tokenizer),
+        lambda repo_id, commits, built: read_back(dataset, repo_id, commits, nr_concats, built),
+        branches=BRANCHES,
+        private=private,
+        output_dir=output_dir,
+        dry_run=dry_run,
+    )
 
 
 def publish_made(
@@ -97,24 +89,45 @@ def publish_made(
     backgrounds = {"validation": background} | ({"train": train_background} if train_background else {})
 
     from hub_datasets.publishing.made import build_made
+    from hub_datasets.publishing.readback import read_back_made
 
+    return _publish(
+        repo_id,
+        lambda folder, repo_id: build_made(dataset, folder, repo_id, languages, tokens, backgrounds, given),
+        lambda repo_id, commits, built: read_back_made(repo_id, commits["main"], built),
+        branches={"main": "Publish the rows as Parquet files, and their card"},
+        private=private,
+        output_dir=output_dir,
+        dry_run=dry_run,
+    )
+
+
+def _publish(
+    repo_id: str,
+    build: Callable[[Path, str], list[Built]],
+    read_back: Callable[[str, dict[str, str], list[Built]], list[tuple[str, int]]],
+    *,
+    branches: Mapping[str, str],
+    private: bool,
+    output_dir: str | Path | None,
+    dry_run: bool,
+) -> str | None:
+    """Build into a folder (of a dry run, a passing one that is shown), push its branches, and read them back."""
     if dry_run:
         with tempfile.TemporaryDirectory() as folder:
-            build_made(dataset, Path(folder), repo_id, languages, tokens, backgrounds, given)
+            build(Path(folder), repo_id)
             _show(Path(folder))
             print((Path(folder) / "main" / "README.md").read_text(encoding="utf-8"))
         return None
     from foundation.push import settle
-    from hub_datasets.publishing.readback import read_back_made
 
     repo_id = settle(repo_id, "dataset", private=private, argument="--repo_id")
     target = Path(output_dir or Path("outputs") / "hub_datasets" / repo_id.replace("/", "--")).expanduser()
     with atomic_folder(target, BUILT) as work:
-        statistics = build_made(dataset, work, repo_id, languages, tokens, backgrounds, given)
-    branches = {"main": "Publish the rows as Parquet files, and their card"}
-    return _push(
-        repo_id, target, private, branches, lambda commits: read_back_made(repo_id, commits["main"], statistics)
-    )
+        built = build(work, repo_id)
+    files = [file for file in target.rglob("*") if file.is_file()]
+    print(f"{target}: {len(files)} files, {sum(file.stat().st_size for file in files):,} bytes")
+    return _push(repo_id, target, private, branches, lambda commits: read_back(repo_id, commits, built))
 
 
 def check_arguments(repo_id: str, nr_concats: Sequence[int]) -> list[int]:

@@ -14,6 +14,11 @@ TEMPLATE = Path(__file__).with_name("dataset_card.md.j2")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
+def size_category(rows: int) -> str:
+    """The Hub's class of a data set of so many rows."""
+    return next(name for limit, name in _SIZES if rows < limit)
+
+
 def write_card(
     folder: Path,
     dataset: str,
@@ -48,7 +53,7 @@ def write_card(
         multilinguality="multilingual" if len(languages) > 1 else "monolingual",
         task_categories=["question-answering"],
         task_ids=["extractive-qa"],
-        size_categories=[next(name for limit, name in _SIZES if rows < limit)],
+        size_categories=[size_category(rows)],
         source_datasets=[f"extended|{'xquad' if dataset == 'xquad_long' else 'squad'}"],
         annotations_creators=["crowdsourced"],
         tags=["long-context", "longformer"],

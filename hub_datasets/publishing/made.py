@@ -9,6 +9,7 @@ from typing import Any
 from foundation import cards
 from hub_datasets.generated import ROWS, generate
 
+from .card import size_category
 from .fingerprint import Fingerprint
 
 TEMPLATE = Path(__file__).with_name("made_card.md.j2")
@@ -101,7 +102,7 @@ def _write_card(
         multilinguality="multilingual" if len(languages) > 1 else "monolingual",
         task_categories=["question-answering"],
         task_ids=["extractive-qa"],
-        size_categories=["n<1K" if rows < 1_000 else "1K<n<10K" if rows < 10_000 else "10K<n<100K"],
+        size_categories=[size_category(rows)],
         annotations_creators=["machine-generated"],
         tags=["long-context", "multi-hop"],
         configs=[
