@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import processor
+from benchmarks.machine import peak_bytes, processor
 from foundation.cli import command_parser, run
 from foundation.files import write_atomically
 
@@ -131,8 +131,7 @@ def measure(way: str, source: Path, target: Path) -> dict[str, float]:
         os.fsync(handle)
         os.close(handle)
     seconds = time.perf_counter() - start
-    peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]  # ru_maxrss would be the parent's, too
-    return {"seconds": seconds, "peak_bytes": int(peak) * 1024}
+    return {"seconds": seconds, "peak_bytes": peak_bytes()}
 
 
 def in_new_process(way: str, source: Path, target: Path) -> dict[str, float]:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, peak_bytes
 from foundation import tables
 from foundation.cli import command_parser, run
 from foundation.files import write_atomically
@@ -74,16 +74,11 @@ def reader(way: str, folder: Path) -> Callable[[], None]:
 def measure(way: str, folder: Path) -> dict[str, float]:
     """Seconds and the rise of this process's peak memory in bytes; the first of two runs only warms up."""
     step = (loss if way in LOSSES else reader)(way, folder)
-    before = _peak()
+    before = peak_bytes()
     step()
     start = time.perf_counter()
     step()
-    return {"seconds": time.perf_counter() - start, "peak_bytes": _peak() - before}
-
-
-def _peak() -> int:
-    status = Path("/proc/self/status").read_text()  # ru_maxrss would be the parent's, too
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    return {"seconds": time.perf_counter() - start, "peak_bytes": peak_bytes() - before}
 
 
 def write_checkpoint(folder: Path, megabytes: int) -> None:

@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import processor
+from benchmarks.machine import peak_bytes, processor
 from foundation.cli import UserError, command_parser, run
 from foundation.files import write_atomically
 
@@ -76,7 +76,7 @@ def measure(loader: str, files: list[str], options: dict[str, Any]) -> None:
 
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as cache_dir:
-        before = _peak_mb()
+        before = peak_bytes() / 2**20
         start, start_cpu = time.perf_counter(), time.process_time()
         if loader == "json":
             loaded: Any = datasets.load_dataset("json", data_files=files, cache_dir=cache_dir)
@@ -84,12 +84,7 @@ def measure(loader: str, files: list[str], options: dict[str, Any]) -> None:
             loaded = hub_datasets.load_dataset(loader, data_files=files, cache_dir=cache_dir, **options)
         figures = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - start_cpu}
         rows = sum(split.num_rows for split in loaded.values())
-        print(json.dumps({**figures, "rows": rows, "peak_mb": _peak_mb(), "imports_mb": before}))
-
-
-def _peak_mb() -> float:
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+        print(json.dumps({**figures, "rows": rows, "peak_mb": peak_bytes() / 2**20, "imports_mb": before}))
 
 
 def _in_a_fresh_process(job: dict[str, Any]) -> dict[str, Any]:

@@ -26,3 +26,9 @@ def processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+
+
+def peak_bytes() -> int:
+    """Peak resident memory of this process (VmHWM: a child does not inherit it, as it does ru_maxrss)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024

@@ -17,7 +17,6 @@ corpus   Packs and then reads, masked and in random order, texts of growing size
 import argparse
 import json
 import os
-import platform
 import random
 import resource
 import statistics
@@ -28,6 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import peak_bytes, processor
 from foundation.cli import UserError, command_parser, run
 from foundation.files import read_json, write_atomically
 
@@ -42,7 +42,7 @@ def main() -> None:
         print(json.dumps(measure(args)))
         return
     figures = step(args) if args.mode == "step" else corpus(args)
-    setting = {"cpu": _cpu(), **{k: getattr(args, k) for k in ("threads", "device", "layers", "width", "length")}}
+    setting = {"cpu": processor(), **{k: getattr(args, k) for k in ("threads", "device", "layers", "width", "length")}}
     kept = read_json(args.output, "--output", dict) if args.output.exists() else {}
     if args.mode == "corpus":  # a large one may be measured by itself
         figures = {**kept.get("corpus", {}).get("figures", {}), **figures}
@@ -83,14 +83,17 @@ def parse_args() -> argparse.Namespace:
 
 
 def _child(name: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, *sys.argv, "--child", name], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.pretraining", *sys.argv[1:], "--child", name],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def peak_megabytes() -> float:
-    """Peak resident memory of this process (VmHWM: a child does not inherit it, as it does ru_maxrss)."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    return peak_bytes() / 2**20
 
 
 def check_memory(args: argparse.Namespace) -> None:
@@ -241,13 +244,6 @@ def _write_corpus(path: Path, paragraphs: list[str], size: int) -> int:
                 if written >= size:
                     break
     return written
-
-
-def _cpu() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

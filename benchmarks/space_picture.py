@@ -35,6 +35,11 @@ def take(browser: Any, url: str, example: str, question: str, size: tuple[int, i
         tab.close()
 
 
+def find_chromium() -> str | None:
+    """The binary that CHROMIUM names, or the one of this machine."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
 def main() -> None:
     parser = command_parser(
         description="Take a picture of the page with an answer on it.",
@@ -55,7 +60,7 @@ def main() -> None:
     keys = [example.key for example in examples().values()]
     if arguments.example not in keys:
         raise UserError(f"--example {arguments.example!r} is none of {', '.join(keys)}")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = find_chromium()
     if chromium is None:
         raise UserError("there is no chromium on this machine: install it, or name its binary in CHROMIUM")
     try:

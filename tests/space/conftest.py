@@ -1,7 +1,5 @@
 """A page over a reader with known answers, a small real Longformer, and a browser."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from benchmarks.space_picture import find_chromium
 from space.reader import ADAPTER, Reader, load_reader
 
 from .echo import echo_reader, tokenizer
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = find_chromium()
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
