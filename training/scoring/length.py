@@ -21,7 +21,7 @@ from foundation import plots, tables
 from foundation.cli import UserError
 from foundation.files import check_output_dir, read_json, write_atomically
 from training.corpora.load import metric_of
-from training.qa.windows import Windower, token_span
+from training.qa.windows import Document, Windower, token_span
 
 from .arguments import LengthArguments
 from .bootstrap import paired_bootstrap
@@ -59,6 +59,9 @@ class Questions(NamedTuple):
     documents: np.ndarray
 
 
+Documents = Mapping[str, Mapping[str, Document]]
+"""Language -> context -> its document, the same for windows of every size."""
+
 Scores = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Way of reading -> exact match and F1 of each question, 0 to 1."""
 
@@ -80,19 +83,19 @@ def length_report(arguments: LengthArguments, state: Any) -> dict[str, Any]:
     reader = Reader(arguments, report["run"].get("model_name_or_path_commit"), state.device)
     whole = reader.windower
     ways = {WHOLE: whole} | {f"windows of {size}": _narrower(whole, size) for size in arguments.windows}
+    documents = _documents_of(whole, rows)
     answers: dict[str, dict[str, Any]] = {}
     for way, windower in ways.items():
         reader.windower = windower
-        answers[way] = _answers(reader, way, rows, output_dir, state)
-    reader.windower = whole
-    questions = _questions(whole, rows)
+        answers[way] = _answers(reader, way, rows, documents, output_dir, state)
+    questions = _questions(rows, documents)
     if arguments.short_model:
         del reader
         short = replace(
             arguments, model_name_or_path=arguments.short_model, adapter=None, revision=None, max_length=None
         )
         reader = Reader(short, report["run"].get("short_model_commit"), state.device)
-        answers[SHORT] = _answers(reader, SHORT, rows, output_dir, state)
+        answers[SHORT] = _answers(reader, SHORT, rows, _documents_of(reader.windower, rows), output_dir, state)
     scores = {way: _scores(arguments.dataset, rows, found) for way, found in answers.items()}
     count = len(questions.lengths)
     report |= {
@@ -123,7 +126,13 @@ def _narrower(whole: Windower, size: int) -> Windower:
     return Windower(whole.tokenizer, size, whole.doc_stride, whole.max_question_length, whole.lowercase)
 
 
-def _answers(reader: Reader, way: str, rows: Mapping[str, Any], output_dir: Path, state: Any) -> dict[str, Any]:
+def _documents_of(windower: Windower, rows: Mapping[str, Any]) -> Documents:
+    return {language: windower.documents(each["context"]) for language, each in rows.items()}
+
+
+def _answers(
+    reader: Reader, way: str, rows: Mapping[str, Any], documents: Documents, output_dir: Path, state: Any
+) -> dict[str, Any]:
     """Language -> texts by question id, seconds, tokens and windows read, and how many documents took several windows;
     from the folder where an earlier run has left them."""
     found: dict[str, Any] = {}
@@ -135,12 +144,11 @@ def _answers(reader: Reader, way: str, rows: Mapping[str, Any], output_dir: Path
             continue
         if state.is_main_process:
             print(f"{way}: {len(each)} questions in {language}", file=sys.stderr)
-        documents = reader.windower.documents(each["context"])
         metric = metric_of(reader.arguments.dataset, each)
         threshold = null_threshold(reader.arguments) if metric == "squad_v2" else None
-        answers, seconds = reader.read(each, documents)
+        answers, seconds = reader.read(each, documents[language])
         sizes = [
-            [len(window) for window in reader.windower.windows(row["question"], documents[row["context"]])]
+            [len(window) for window in reader.windower.windows(row["question"], documents[language][row["context"]])]
             for row in each
         ]
         found[language] = {
@@ -176,13 +184,12 @@ def _scores(dataset: str, rows: Mapping[str, Any], answers: Mapping[str, Any]) -
     return np.array(exact, dtype=float), np.array(f1, dtype=float)
 
 
-def _questions(windower: Windower, rows: Mapping[str, Any]) -> Questions:
+def _questions(rows: Mapping[str, Any], documents: Documents) -> Questions:
     lengths, places, distances, languages, numbers = [], [], [], [], []
     known: dict[str, int] = {}
     for language, each in rows.items():
-        documents = windower.documents(each["context"])
         for row in each:
-            document = documents[row["context"]]
+            document = documents[language][row["context"]]
             length = len(document.ids)
             answers, evidence = row["answers"], row.get("evidence") or {"start": [], "end": []}
             place = distance = None
