@@ -53,7 +53,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     from training.finetuning.windows import make_windows
     from training.qa.model import add_lora, check_max_length, load_qa_model, reads_at_most
     from training.qa.windows import Windower
-    from training.runs.checkpoints import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
+    from training.runs.checkpoints import MarkCheckpoints, identity, prepare_output_dir, train_and_save
     from training.runs.pushing import claim_push, publish
     from training.scoring.report import save_evaluation, score_answers
     from training.scoring.survey import say_what_is_cut
@@ -125,12 +125,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
     if arguments.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(arguments.early_stopping_patience))
     if training_args.do_train:
-        if checkpoint is None:
-            forget_checkpoints(training_args)
-        result = trainer.train(resume_from_checkpoint=checkpoint)
-        save_model(trainer)
-        trainer.save_state()
-        trainer.save_metrics("train", result.metrics)
+        trainer.save_metrics("train", train_and_save(trainer, checkpoint))
     scores = trainer.evaluate() if training_args.do_eval else {}
     if training_args.should_save:
         if scores:

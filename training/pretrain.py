@@ -45,7 +45,7 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
     from training.pretraining.report import report, write_card
     from training.pretraining.text import open_text, pack_text
     from training.pretraining.trainer import MlmTrainer, freeze_global_projections
-    from training.runs.checkpoints import MarkCheckpoints, forget_checkpoints, identity, prepare_output_dir, save_model
+    from training.runs.checkpoints import MarkCheckpoints, identity, prepare_output_dir, train_and_save
     from training.runs.pushing import claim_push, publish
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
@@ -86,11 +86,7 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
             file=sys.stderr,
         )
     if training_args.do_train:
-        if checkpoint is None:
-            forget_checkpoints(training_args)
-        trainer.train(resume_from_checkpoint=checkpoint)
-        save_model(trainer)
-        trainer.save_state()
+        train_and_save(trainer, checkpoint)
     # --load_best_model_at_end puts another step's weights into the model that was saved: theirs are the figures.
     best = trainer.state.best_model_checkpoint if training_args.load_best_model_at_end else None
     step = int(best.rpartition("-")[2]) if best else trainer.state.global_step

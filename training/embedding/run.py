@@ -14,14 +14,7 @@ from foundation.cards import public_facts, public_path
 from foundation.cli import UserError
 from foundation.files import write_atomically
 from training.pretraining.trainer import freeze_global_projections, with_global_projections
-from training.runs.checkpoints import (
-    MarkCheckpoints,
-    contents,
-    forget_checkpoints,
-    identity,
-    prepare_output_dir,
-    save_model,
-)
+from training.runs.checkpoints import MarkCheckpoints, contents, identity, prepare_output_dir, train_and_save
 from training.runs.pushing import claim_push, publish
 
 from .arguments import EmbedArguments
@@ -57,11 +50,7 @@ def train(arguments: EmbedArguments, training_args: TrainingArguments) -> dict[s
     if training_args.do_eval and checkpoint is None:
         results["loss_before"] = trainer.evaluate()["eval_loss"]
     if training_args.do_train:
-        if checkpoint is None:
-            forget_checkpoints(training_args)
-        trainer.train(resume_from_checkpoint=checkpoint)
-        save_model(trainer)
-        trainer.save_state()
+        train_and_save(trainer, checkpoint)
     if training_args.do_eval and training_args.do_train:
         results["loss_after"] = trainer.evaluate()["eval_loss"]
     if training_args.should_save:

@@ -88,6 +88,16 @@ def forget_checkpoints(training_args: TrainingArguments) -> None:
             _delete(path)
 
 
+def train_and_save(trainer: Any, checkpoint: str | None) -> dict[str, float]:
+    """Train, from `checkpoint` on where there is one, and save model and state; the trainer's figures."""
+    if checkpoint is None:
+        forget_checkpoints(trainer.args)
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    save_model(trainer)
+    trainer.save_state()
+    return result.metrics
+
+
 def save_model(trainer: Any) -> None:
     """Save the trained model, then delete what an earlier run left and this one did not write anew.
 
