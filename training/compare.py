@@ -18,7 +18,7 @@ import numpy as np
 
 from foundation.cli import UserError, run, short_repr
 from foundation.files import write_atomically
-from training.runs.arguments import make_parser, parse_alone
+from training.runs.arguments import parse_alone
 from training.scoring.bootstrap import DRAWS, paired_bootstrap
 from training.scoring.gold import gold_answers
 from training.scoring.metrics import NORMALISERS, check_metric, question_scores, read_predictions
@@ -48,15 +48,13 @@ class CompareArguments:
 
 def read_command_line(argv: list[str]) -> CompareArguments:
     """The flags of compare.py; raises UserError for one that is unknown or out of range."""
-    parser = make_parser(
+    return parse_alone(
         CompareArguments,
+        argv,
         prog="python -m training.compare",
         description="Compare two runs of score.py question by question.",
         example="  python -m training.compare --scores runs/x1 runs/x3",
     )
-    arguments: CompareArguments = parse_alone(parser, argv)
-    arguments.check()
-    return arguments
 
 
 def compare(arguments: CompareArguments) -> dict[str, dict[str, float]]:

@@ -17,7 +17,7 @@ from hub_datasets.concat import ConcatOptions
 from training.corpora.arguments import DataArguments, SplitArguments
 from training.corpora.load import load_qa
 from training.corpora.options import concat_options
-from training.runs.arguments import make_parser, parse_alone
+from training.runs.arguments import parse_alone
 
 if TYPE_CHECKING:
     import datasets
@@ -51,15 +51,13 @@ class ReportArguments(DataArguments, SplitArguments):
 
 def read_command_line(argv: list[str]) -> ReportArguments:
     """The flags of data_report.py; raises UserError for one that is unknown or out of range."""
-    parser = make_parser(
+    return parse_alone(
         ReportArguments,
+        argv,
         prog="python -m training.data_report",
         description="Count what is in a data set, what is odd about it, and what a window cuts.",
         example="  python -m training.data_report --dataset sample --language all --split train",
     )
-    arguments: ReportArguments = parse_alone(parser, argv)
-    arguments.check()
-    return arguments
 
 
 def report(arguments: ReportArguments) -> dict[str, dict[str, Any]]:

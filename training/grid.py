@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from foundation.cli import UserError, run
 from training.grids.launcher import processes_of
 from training.grids.plan import Narrowing, Plan, chosen_models, make_plan, parse_flags, read_grid, shell_line
-from training.runs.arguments import make_parser, parse_alone
+from training.runs.arguments import parse_alone
 
 WHAT = ("list", "run", "aggregate")
 # In the class below `list` is a flag.
@@ -93,15 +93,13 @@ def main() -> None:
 
 def read_command_line(argv: list[str]) -> GridArguments:
     """The flags of grid.py; raises UserError for one that is unknown, and for other than one thing to do."""
-    parser = make_parser(
+    return parse_alone(
         GridArguments,
+        argv,
         prog="python training/grid.py",
         description="List or run a grid of fine-tunings and scores, and aggregate it over seeds.",
         example="  python training/grid.py --run --output_dir runs/part --model XLM-R --dataset xquad --seeds 42",
     )
-    arguments: GridArguments = parse_alone(parser, argv)
-    arguments.check()
-    return arguments
 
 
 def print_commands(plan: Plan, launch: list[str]) -> None:

@@ -12,7 +12,7 @@ last. Ends in a verdict of one sentence. A run that is cut short goes on when th
 import sys
 
 from foundation.cli import run
-from training.runs.arguments import make_parser, parse_alone
+from training.runs.arguments import parse_alone
 from training.scoring.arguments import LengthArguments
 
 EXAMPLE = """  python -m training.length_report --model_name_or_path space/adapter --data_files mine.json \\
@@ -21,15 +21,13 @@ EXAMPLE = """  python -m training.length_report --model_name_or_path space/adapt
 
 def read_command_line(argv: list[str]) -> LengthArguments:
     """The flags of length_report.py; raises UserError for one that is unknown or out of range."""
-    parser = make_parser(
+    return parse_alone(
         LengthArguments,
+        argv,
         prog="python -m training.length_report",
         description=str(__doc__).split("\n")[0],
         example=EXAMPLE,
     )
-    arguments: LengthArguments = parse_alone(parser, argv)
-    arguments.check()
-    return arguments
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ goes on with the first language that is missing when the same command is given a
 import sys
 
 from foundation.cli import run
-from training.runs.arguments import make_parser, parse_alone
+from training.runs.arguments import parse_alone
 from training.scoring.arguments import ScoreArguments
 
 EXAMPLE = """  accelerate launch training/score.py --model_name_or_path runs/squad --dataset xquad --language all \\
@@ -22,15 +22,13 @@ EXAMPLE = """  accelerate launch training/score.py --model_name_or_path runs/squ
 
 def read_command_line(argv: list[str]) -> ScoreArguments:
     """The flags of score.py; raises UserError for one that is unknown or out of range."""
-    parser = make_parser(
+    return parse_alone(
         ScoreArguments,
+        argv,
         prog="accelerate launch training/score.py",
         description=str(__doc__).split("\n")[0],
         example=EXAMPLE,
     )
-    arguments: ScoreArguments = parse_alone(parser, argv)
-    arguments.check()
-    return arguments
 
 
 def main() -> None:

@@ -32,6 +32,11 @@ def run(turns: Turns, generator, waits: list[int] | None = None) -> str:
             waits.append(step.before)
 
 
+def until(holds) -> None:
+    while not holds():
+        time.sleep(0.001)
+
+
 def test_alone_a_reading_goes_through():
     seen: list[str] = []
     assert run(Turns(), steps("a", 3, seen)) == "a is over"
@@ -42,13 +47,11 @@ def test_a_short_reading_does_not_wait_for_a_long_one():
     turns, seen, gate = Turns(), list[str](), threading.Event()
     threads = [threading.Thread(target=run, args=(turns, steps("long", 30, seen, gate)))]
     threads[0].start()
-    while turns.waiting or not turns._reading:
-        time.sleep(0.001)
+    until(lambda: turns._reading and not turns.waiting)
     threads += [threading.Thread(target=run, args=(turns, steps(name, 2, seen))) for name in ("b", "c")]
     for thread in threads[1:]:
         thread.start()
-    while turns.waiting < 2:
-        time.sleep(0.001)
+    until(lambda: turns.waiting >= 2)
     gate.set()
     for thread in threads:
         thread.join(10)
@@ -60,12 +63,10 @@ def test_who_waits_hears_how_many_are_before():
     turns, gate, waits = Turns(), threading.Event(), list[int]()
     first = threading.Thread(target=run, args=(turns, steps("a", 1, [], gate)))
     first.start()
-    while not turns._reading:
-        time.sleep(0.001)
+    until(lambda: turns._reading)
     second = threading.Thread(target=run, args=(turns, steps("b", 1, []), waits))
     second.start()
-    while not waits:
-        time.sleep(0.001)
+    until(lambda: waits)
     gate.set()
     for thread in (first, second):
         thread.join(10)
@@ -76,8 +77,7 @@ def test_whoever_leaves_holds_nobody_up():
     turns, gate = Turns(), threading.Event()
     holding = threading.Thread(target=run, args=(turns, steps("a", 1, [], gate)))
     holding.start()
-    while not turns._reading:
-        time.sleep(0.001)
+    until(lambda: turns._reading)
     with closing(turns.run(steps("gone", 1, []), every=0.01)) as left:
         assert next(left) == Waiting(1)
     assert turns.waiting == 0
@@ -103,8 +103,7 @@ def test_two_read_at_a_time_and_share_the_cores():
     threads = [threading.Thread(target=run, args=(turns, steps(name, 1, seen, gate))) for name in ("a", "b")]
     for thread in threads:
         thread.start()
-    while turns._reading < 2:
-        time.sleep(0.001)
+    until(lambda: turns._reading >= 2)
     gate.set()
     for thread in threads:
         thread.join(10)

@@ -6,6 +6,7 @@ from typing import Any
 
 from conversion.embedded import LONG_NAME, NAME
 from foundation.cli import UserError
+from foundation.files import read_json
 from training.runs.arguments import SharedArguments
 from training.runs.origin import beside_model
 
@@ -121,12 +122,10 @@ class EmbedArguments(SharedArguments):
             return self.teacher_name_or_path
         if self.model_name_or_path == LONG_NAME:
             return NAME
-        import json
-
         record = beside_model(str(Path(self.model_name_or_path).expanduser()), "conversion_report.json", self.revision)
         if record is None:
             raise UserError(
                 f"--model_name_or_path {self.model_name_or_path!r} does not say which model it was made from: give "
                 "--teacher_name_or_path, the short model whose vectors it shall have"
             )
-        return str(json.loads(record.read_text(encoding="utf-8"))["source"])
+        return str(read_json(record, "--model_name_or_path", dict)["source"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from foundation.cli import UserError, short_repr
+from foundation.files import file_hash
 
 SHARD_BYTES = 1 << 24
 SHARD_ROWS = 20_000
@@ -104,8 +105,7 @@ class TextFile:
         return position + next((i for i, byte in enumerate(ahead[:4]) if byte & 0xC0 != 0x80), 0)
 
     def digest(self) -> str:
-        with open(self.path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(self.path)
 
 
 @dataclass(frozen=True)

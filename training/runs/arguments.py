@@ -14,7 +14,7 @@ import os
 import sys
 from argparse import ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.hf_argparser import string_to_bool
@@ -119,9 +119,22 @@ def parse(parser: Parser, argv: list[str]) -> tuple[Any, TrainingArguments]:
     return ours, training_args
 
 
-def parse_alone(parser: Parser, argv: list[str]) -> Any:
-    """The arguments of a command that trains nothing. Raises UserError as `parse` does."""
-    return _ours(parser, _values(parser, ["--no_fast_attention" if word == NATIVE else word for word in argv]))
+class Checked(Protocol):
+    """A command's dataclass that says what of its values cannot be used."""
+
+    def check(self) -> None: ...
+
+
+Alone = TypeVar("Alone", bound=Checked)
+
+
+def parse_alone(kind: type[Alone], argv: list[str], *, prog: str, description: str, example: str) -> Alone:
+    """The checked arguments of a command that trains nothing. Raises UserError as `parse` and as their `check` do."""
+    parser = make_parser(kind, prog=prog, description=description, example=example)
+    words = ["--no_fast_attention" if word == NATIVE else word for word in argv]
+    arguments: Alone = _ours(parser, _values(parser, words))
+    arguments.check()
+    return arguments
 
 
 def _values(parser: Parser, argv: list[str]) -> dict[str, Any]:
