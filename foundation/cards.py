@@ -14,7 +14,7 @@ from typing import Any
 from .files import write_atomically
 
 CARD = "README.md"
-# What a model has from the one that it was made of.
+# Fields of a card that a model takes over from the model it was made of.
 ORIGIN = ("license", "license_name", "license_link", "language", "base_model")
 _LINE = re.compile(r"^<!-- Written by a program: ([^.]*)\. .* -->\n?", flags=re.MULTILINE)
 
@@ -121,7 +121,7 @@ def read_origin(card: str | Path) -> dict[str, Any]:
     origin = {key: header.get(key) for key in ORIGIN}
     languages = origin["language"]
     if languages is not None:
-        # YAML reads Norwegian's code as a truth value.
+        # YAML reads `no`, the code of Norwegian, as false.
         given = languages if isinstance(languages, list) else [languages]
         named = ["no" if language is False else str(language) for language in given]
         origin["language"] = named if isinstance(languages, list) else named[0]
@@ -148,11 +148,11 @@ def public_words(words: Sequence[str]) -> list[str]:
     """A command line for a card, which is published: without --hub_token and its value, and of a path on this machine
     the last name alone."""
     public: list[str] = []
-    secret = False  # the next word is the token
+    token_follows = False
     for word in words:
         name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-        if secret or name.replace("-", "_") == "__hub_token":
-            secret = not secret and not equals
+        if token_follows or name.replace("-", "_") == "__hub_token":
+            token_follows = not token_follows and not equals
         else:
             public.append(f"{name}{equals}{public_path(value)}")
     return public

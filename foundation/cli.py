@@ -77,7 +77,7 @@ def explain(error: Exception) -> str | None:
 def _explain_hub(error: Exception) -> str | None:
     from huggingface_hub import errors
 
-    # Children stand before their parents: GatedRepoError is a RepositoryNotFoundError.
+    # The first match counts, so a class stands before its parent: GatedRepoError is a RepositoryNotFoundError.
     sentences: list[tuple[type[Exception], str]] = [
         (errors.GatedRepoError, "{where} is gated: accept its terms on the Hub and log in with `hf auth login`"),
         (
@@ -96,7 +96,7 @@ def _explain_hub(error: Exception) -> str | None:
         (errors.HfHubHTTPError, "the Hub refused the request: {error}"),
         (errors.HTTPError, "the Hub cannot be reached ({error}): check the connection and HF_ENDPOINT"),
     ]
-    # The client's transport for large files raises Python's own errors, of no kind and with no number.
+    # The client's transport for large files raises Python's own errors, without an errno.
     if type(error) in (ConnectionError, TimeoutError) and error.errno is None:  # type: ignore[attr-defined]
         return f"the Hub cannot be reached ({one_line(error)}): check the connection and HF_ENDPOINT"
     for kind, sentence in sentences:

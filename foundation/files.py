@@ -97,7 +97,7 @@ def atomic_folder(
     old content, nothing, or the new.
     """
     given = check_output_dir(target, replaces, argument, replace_flag, mark)
-    target = given.resolve()  # a link to a folder cannot be renamed over, the folder can
+    target = given.resolve()  # os.rename cannot replace a link to a folder
     if target.is_mount() or any(
         place.is_relative_to(target) for place in (Path.cwd(), Path("~").expanduser().resolve())
     ):
@@ -117,7 +117,7 @@ def _replace(target: Path, work: Path) -> None:
     old = None
     if target.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-        os.rename(target, old)  # an empty folder may be renamed over
+        os.rename(target, old)  # this replaces `old`, since an empty folder may be replaced
     try:
         os.rename(work, target)
     except OSError:

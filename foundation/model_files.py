@@ -17,22 +17,22 @@ WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.i
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt",
              "bpe.codes", "sentencepiece.bpe.model", "spiece.model", "spm.model", "special_tokens_map.json",
              "added_tokens.json", "chat_template.jinja")  # fmt: skip
-# Around an encoder: how its outputs become one vector (sentence-transformers).
+# sentence-transformers keeps these beside an encoder: they say how its outputs become one vector.
 MODULES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "[0-9]_*/config.json",
            "[0-9]_*/*_config.json", "[0-9]_*/model.safetensors")  # fmt: skip
-# Measured on a model after it was made, and read beside it by the page.
+# Measured after a model was made. The page reads them beside it.
 MEASURED = ("scores.json", "no_answer.json")
 
-# What `conversion.convert` and a training run write of a model. Not predictions.json and nbest.json, which quote the
-# data, nor trainer_state.json, which names folders of the machine.
+# What a push takes of a conversion and of a training run. It leaves out predictions.json and nbest.json, which quote
+# the data, and trainer_state.json, which names folders of this machine.
 CONVERSION = (CARD, "config.json", "model.safetensors", *TOKENIZER, *MODULES, "conversion_report.json", *MEASURED)
 RUN = (CARD, "config.json", "generation_config.json", *WEIGHTS, *ADAPTER, *TOKENIZER, *MODULES, "all_results.json",
        "train_results.json", "eval_results.json", "pretrain_results.json", "pretrain_losses.png", "embed_results.json",
        *MEASURED)  # fmt: skip
-# What a run writes beside, and what is not pushed.
+# What a training run writes and a push leaves out.
 KEPT_AT_HOME = ("predictions.json", "nbest.json", "trainer_state.json", "training_args.bin")
 
-# What makes way on the Hub: all of the above, and the forms in which others save weights.
+# What a push deletes on the Hub if the folder lacks it: all of the above, and weights in the forms that others save.
 REPLACED = (*CONVERSION, *RUN, *KEPT_AT_HOME, "pytorch_model*.bin", "pytorch_model.bin.index.json", "adapter_model.bin",
             "tf_model*.h5", "tf_model.h5.index.json", "flax_model*.msgpack", "flax_model.msgpack.index.json",
             "[0-9]_*/pytorch_model.bin")  # fmt: skip
@@ -51,5 +51,5 @@ def stage_model(folder: str | Path, staged: str | Path, names: Iterable[str]) ->
 def _link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
-    except OSError:  # another disk
+    except OSError:  # a hard link does not reach another disk
         shutil.copy2(source, target)

@@ -40,7 +40,7 @@ def lines(
         axes.plot(x, y, marker="o", label=name)
     axes.set_xscale("log", base=2)
     measured = sorted({value for x, _ in series.values() for value in x})
-    if len(measured) <= 8:  # more would not be legible
+    if len(measured) <= 8:  # more labels would overlap
         below = {value: f"\n({count})" for value, count in (counts or {}).items()}
         axes.set_xticks(measured, [f"{value:,g}" + below.get(value, "") for value in measured])
     axes.set_ylim(0, 100)
@@ -51,7 +51,7 @@ def lines(
 
 
 def _figure(width: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # the object interface: no global state, no display
+    from matplotlib.figure import Figure  # and not pyplot, which keeps global state and may want a display
 
     figure = Figure(figsize=(width, 4.2), layout="constrained")
     return figure, figure.subplots()

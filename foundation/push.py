@@ -19,11 +19,11 @@ from .cli import UserError, explain, one_line
 from .files import matches
 
 ATTEMPTS = 5
-FIRST_WAIT = 1.0  # seconds, doubled from attempt to attempt
-STALL_SECONDS = 120.0  # without a byte, after which a request counts as lost; the client by itself waits for ever
+FIRST_WAIT = 1.0  # seconds; each further wait is twice as long
+STALL_SECONDS = 120.0  # a request without a byte for so long counts as lost; by itself the client waits for ever
 TRANSIENT = (408, 412, 425, 429, 500, 502, 503, 504)  # 412: the branch moved, so look again
 
-IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp")  # of a card, put there by hand
+IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp")  # owners put them into a card by hand
 _NOT_PUSHED = {".git", ".cache", "__pycache__", ".ipynb_checkpoints"}
 
 T = TypeVar("T")
@@ -136,7 +136,7 @@ def push_folder(
     except UserError:
         raise
     except (errors.HTTPError, ValueError, ConnectionError, TimeoutError, PermissionError) as error:
-        # The last three come from the client's transport for large files, which has repeated what it could by itself.
+        # The last three come from the client's transport for large files, which has retried already.
         reason = explain(error) or one_line(error)
         raise UserError(
             f"{repo_id} was not pushed: {reason}; {folder} is kept, the same command tries again"
@@ -160,7 +160,7 @@ def retry(call: Callable[[], T]) -> T:
         try:
             return call()
         except (errors.HTTPError, RuntimeError) as raised:
-            # The client wraps what happens to a large file in a RuntimeError.
+            # For a large file the client wraps the error in a RuntimeError.
             error = raised.__cause__ if type(raised) is RuntimeError else raised
             if not isinstance(error, errors.HTTPError):
                 raise
@@ -173,7 +173,7 @@ def retry(call: Callable[[], T]) -> T:
 
 
 def _limit_patience(request: Any) -> None:
-    # A hook rather than the session's own limit: listing calls ask for no limit in so many words.
+    # A limit of the session would not hold for listing calls: each of them asks for none.
     limits = request.extensions.get("timeout", {})
     if all(limit is None for limit in limits.values()):
         request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), STALL_SECONDS)
@@ -264,7 +264,7 @@ def _ensure_branch(api: Any, where: dict[str, Any], branch: str) -> None:
     refs = retry(lambda: api.list_repo_refs(**where))
     if branch in {ref.name for ref in refs.branches}:
         return
-    # From the Hub's own first commit, so that a push that then fails leaves a branch without files, not half of main.
+    # The branch starts at the Hub's own first commit: if the push then fails, it has no files, and not half of main.
     first = retry(lambda: api.list_repo_commits(**where))[-1].commit_id
     retry(lambda: api.create_branch(**where, branch=branch, revision=first, exist_ok=True))
 

@@ -29,7 +29,7 @@ TASKS = {
 }
 SHORTEST, LONGEST = 512, 16_384
 FILES = {"train": "train", "validation": "test"}
-# The folder itself, or the official archive unpacked in it.
+# --data_dir may hold the files themselves, or the official archive unpacked.
 FOLDERS = (".", "en-10k", "tasks_1-20_v1-2/en-10k", "en", "tasks_1-20_v1-2/en")
 HOME = "https://research.facebook.com/downloads/babi/"
 
@@ -96,7 +96,7 @@ class BabiFar:
         room = self.tokens - self._needed(background, story)
         excess = 0
         while excess <= room:
-            # The same paragraphs, the last of them apart, and the same places on every turn.
+            # Every turn draws with the same key: only the last paragraphs fall away, and the facts keep their places.
             paragraphs = background.draw(random.Random(key), room - excess, None)
             context, spans = self._scatter(random.Random(key), paragraphs, story.facts)
             length = background.count(story.question) + background.count(context) + SPECIAL_TOKENS

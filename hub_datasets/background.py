@@ -18,9 +18,9 @@ from foundation.cli import UserError, one_line
 from .concat import CorpusError
 
 SEPARATOR = "\n\n"
-SPECIAL_TOKENS = 8  # kept free for those that a model puts around a question and a document
+SPECIAL_TOKENS = 8  # room for the tokens that a model puts around a question and a document
 
-# Characters of a token of XLM-R's vocabulary, the mean over XQuAD's paragraphs (Swedish: over the sample corpus).
+# Characters of one of XLM-R's tokens: the mean over XQuAD's paragraphs (Swedish: over the sample corpus).
 CHARACTERS_A_TOKEN = {
     "ar": 3.28, "de": 4.29, "el": 3.49, "en": 4.31, "es": 4.30, "hi": 3.43, "ro": 3.97, "ru": 4.00, "sv": 3.74,
     "th": 3.56, "tr": 4.18, "vi": 3.86, "zh": 1.48,
@@ -52,7 +52,7 @@ class Background:
     def __init__(self, texts: Sequence[str], count: Counter, source: str) -> None:
         self.texts = list(dict.fromkeys(text for text in texts if text.strip()))
         self.count = count
-        self.cost = cache(count)  # for sentences that come again and again
+        self.cost = cache(count)  # for sentences that come in many rows
         self.source = source
         self.lengths = [count(text + SEPARATOR) for text in self.texts]
 
@@ -93,7 +93,7 @@ def read_background(background: Any, language: str, split: str, count: Counter) 
     Raises:
         UserError: a file that is not there or not in SQuAD's format, or none of the split's own for this language.
     """
-    from .squad_format import check_sha256, read_paragraphs  # imports `datasets`, which takes seconds
+    from .squad_format import check_sha256, read_paragraphs  # here, because it imports `datasets`, which takes seconds
     from .xquad_long import SOURCES
 
     files = _files(background, language, split)

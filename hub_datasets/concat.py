@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 QUESTIONS = ("first", "all")
-# What a flat row may have; `text` and `answer_start` are `answers` of a file that has no objects, such as CSV.
+# The columns of a flat row. A file without objects, such as CSV, has `text` and `answer_start` in place of `answers`.
 COLUMNS = ("id", "title", "context", "question", "answers", "text", "answer_start", "is_impossible", "language",
            "evidence")  # fmt: skip
 ON_BAD_SPAN = ("error", "repair", "repair_or_drop", "drop")
@@ -88,7 +88,7 @@ class ConcatOptions:
     columns: str = ""
 
     def check(self) -> None:
-        # type() and not isinstance(): True is an int, too.
+        # isinstance() would let True pass, which is an int.
         if type(self.nr_concats) is not int or self.nr_concats < 1:
             raise ValueError(f"nr_concats must be a whole number from 1 up, but got {self.nr_concats!r}: try 3")
         if self.questions not in QUESTIONS:

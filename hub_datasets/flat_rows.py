@@ -96,7 +96,7 @@ def answers_of(row: Mapping[str, Any], placed: bool = True) -> tuple[list[str], 
         answers = _parse(answers)
     if answers is None and _is_true(row.get("is_impossible")):
         answers = []
-    if isinstance(answers, list):  # of objects
+    if isinstance(answers, list):
         if not all(isinstance(answer, Mapping) for answer in answers):
             raise RowError(f"answers is {_shown(answers)}, not a list of objects with text and answer_start")
         answers = {name: [answer.get(name) for answer in answers] for name in ("text", "answer_start")}

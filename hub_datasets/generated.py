@@ -18,7 +18,7 @@ KINDS: dict[str, type[Terms] | type[BabiFar]] = {"terms": Terms, "babi_far": Bab
 SPLITS = ("train", "validation")
 ROWS = 500
 TOKENS = 4096
-# What is of no data set, but of how its rows are made.
+# Parameters of both generated data sets.
 COMMON = ("tokenizer", "background", "rows")
 
 

@@ -20,7 +20,7 @@ from .concat import ConcatOptions, CorpusError
 from .generated import KINDS, check_parameters, load_generated, parameters
 
 BUILDERS = {"squad_long": "SquadLong", "xquad_long": "XquadLong"}
-# What a loading script imports of this package, and what is published beside it.
+# The files that a loading script imports, and that are published beside it.
 SIBLINGS = ("concat.py", "flat_rows.py", "long_builder.py", "reading.py", "spans.py", "squad_format.py")
 _CODE = (*SIBLINGS, *(f"{kind}.py" for kind in BUILDERS))
 
@@ -121,7 +121,7 @@ def load_dataset(
     except (CorpusError, datasets.exceptions.DataFilesNotFoundError) as error:
         raise UserError(str(error)) from error
     except DatasetGenerationError as error:
-        # With several processes the cause arrives as the text of a traceback, in which the sentence is a line.
+        # From another process the cause arrives as the text of a traceback. One line of it is our sentence.
         mark = f"{CorpusError.__name__}: "
         said = [line.partition(mark)[2] for line in str(error.__cause__).splitlines() if mark in line]
         if isinstance(error.__cause__, CorpusError) or said:
@@ -206,7 +206,7 @@ def _absolute(data_files: DataFiles | None) -> Any:
     if file.is_dir():
         raise UserError(f"data_files {str(data_files)!r} is a folder: give the files in it, {str(file / '*')!r}")
     if file.is_file():
-        return glob.escape(str(file))  # `datasets` takes a path for a pattern, and a name may hold brackets
+        return glob.escape(str(file))  # `datasets` reads a path as a pattern, and a name may hold brackets
     if not glob.glob(str(file), recursive=True):
         raise UserError(f"data_files {str(data_files)!r} is not a file: check the path")
     return str(file)

@@ -69,7 +69,7 @@ class LongBuilder(datasets.ArrowBasedBuilder):
             }
         paths = dl_manager.download({split: [file.name for file in files] for split, files in splits.items()})
         return [
-            # Lists of one length: `datasets` takes each place for a shard.
+            # Two lists of one length: `datasets` reads lists as shards, and gives each process a part of them.
             datasets.SplitGenerator(name=split, gen_kwargs={"paths": paths[split], "files": files})
             for split, files in splits.items()
         ]
@@ -88,7 +88,7 @@ class LongBuilder(datasets.ArrowBasedBuilder):
                 check_sha256(content, file.sha256, file.name)
             read = read_parts(content, file.name, self.config.names())
             wanted = [part for part in read if self._wanted(part.language)]
-            for number, part in enumerate(wanted or [Part(None, [])]):  # of a file without rows long_tables says so
+            for number, part in enumerate(wanted or [Part(None, [])]):  # long_tables refuses a file without rows
                 column = self._column(file, part.language)
                 for count, table in enumerate(long_tables(part.paragraphs, file.name, self.config, column)):
                     yield (shard, number, count), table

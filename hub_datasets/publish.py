@@ -22,12 +22,12 @@ from foundation.files import atomic_folder, write_atomically
 from .generated import KINDS
 
 BRANCHES = {"main": "Publish the script, its sources and the card", "parquet": "Publish the rows as Parquet files"}
-# What a folder that was built before holds.
+# What an earlier build wrote, and this one may replace.
 BUILT = ("main/README.md", "main/*.py", "main/data/*", "parquet/README.md", "parquet/nr_concats-*/*.parquet")
-# What goes from a branch when it is not built again; what its owner has put beside stays.
+# What a push deletes of a branch unless it was built again. What the owner added stays.
 OURS = {"main": ["data/*"], "parquet": ["nr_concats-*/*"]}
 
-Built = TypeVar("Built")  # the statistics of one file that was built
+FileStatistics = TypeVar("FileStatistics")
 
 
 def publish(
@@ -104,8 +104,8 @@ def publish_made(
 
 def _publish(
     repo_id: str,
-    build: Callable[[Path, str], list[Built]],
-    read_back: Callable[[str, dict[str, str], list[Built]], list[tuple[str, int]]],
+    build: Callable[[Path, str], list[FileStatistics]],
+    read_back: Callable[[str, dict[str, str], list[FileStatistics]], list[tuple[str, int]]],
     *,
     branches: Mapping[str, str],
     private: bool,
@@ -132,7 +132,7 @@ def _publish(
 
 def check_arguments(repo_id: str, nr_concats: Sequence[int]) -> list[int]:
     """Refuse what cannot be published; returns nr_concats in order, each once."""
-    # The script is named like the repository and imported by that name, which a dot would split.
+    # `datasets` imports the script by the repository's name. A dot would split it.
     if not re.fullmatch(r"[\w-][\w.-]*/[A-Za-z0-9_-]+", repo_id):
         raise UserError(
             f"--repo_id {repo_id!r} is not owner/name with a name of letters, digits, - and _: try org/xquad_long"
@@ -162,7 +162,7 @@ def _push(
     def head(branch: str) -> Any:
         return retry(lambda: api.repo_info(repo_id, repo_type="dataset", revision=branch))
 
-    # A trace of what this machine has created, for a later run where this one breaks off.
+    # If this run breaks off, the next one learns here that the repository is ours and still has to be made public.
     created = folder.with_name(f".{folder.name}.created")
     exists = _check_place(api, repo_id, folder)
     if not exists:
@@ -210,7 +210,7 @@ def _check_place(api: Any, repo_id: str, folder: Path) -> bool:
             f"--repo_id {repo_id!r} holds another data set ({', '.join(sorted(others)[:3])}), which would be replaced: "
             f"choose another repository; what was built is kept in {folder}"
         )
-    # What code makes has no script by which it would be known: anything else there is another's.
+    # A repository of ours is known by its scripts. Generated data sets have none, so there every other file is strange.
     strange = not scripts <= files if scripts else bool(files - sources - {"README.md"})
     if strange and (others := files - {"README.md"}):
         raise UserError(

@@ -80,21 +80,21 @@ def _json(text: str, source: str) -> Any:
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and "\n" in text[: error.pos]:
             return _json_lines(text, source)
-        # `error.doc` can be the whole of a large file: only the place goes into the sentence.
+        # Only the place goes into the sentence: `error.doc` is the whole file.
         raise CorpusError(
             f"{source} is not JSON: {error.msg} at line {error.lineno} column {error.colno} of "
             f"{len(text.splitlines())} line(s): is the file whole?"
         ) from None
     except RecursionError:
         raise CorpusError(f"{source} is not in SQuAD's format: its JSON is nested too deeply") from None
-    except ValueError as error:  # a number with more digits than Python converts
+    except ValueError as error:  # such as a number with more digits than Python converts
         raise CorpusError(f"{source} is not in SQuAD's format: {error}") from None
 
 
 def _json_lines(text: str, source: str) -> Rows:
     rows: list[Any] = []
     lines: list[int] = []
-    for number, line in enumerate(text.split("\n"), 1):  # not splitlines(): a text may hold U+2028
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines() would also split at U+2028 inside a text
         if not line.strip():
             continue
         try:
@@ -125,7 +125,7 @@ def _delimiter(text: str) -> str | None:
 
 
 def _table(text: str, delimiter: str, source: str) -> Rows:
-    before = csv.field_size_limit(2**31 - 1)  # a document is longer than csv's 131,072 characters
+    before = csv.field_size_limit(2**31 - 1)  # csv's own limit is 131,072 characters, less than a long document
     try:
         reader = csv.DictReader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter, strict=True)
         rows: list[Any] = []

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from .concat import CorpusError, Paragraph
 
-# Scripts without spaces between words, and Korean, whose answers leave off the endings that are written on to a word:
-# there a match may begin and end anywhere.
+# In these scripts a match may begin and end anywhere. Most put no spaces between words; in Korean the endings of a word
+# are written on to it, and answers leave them off.
 _UNSPACED = re.compile("[\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
                        "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\uac00-\ud7a3]")  # fmt: skip
-_UNCOUNTED = re.compile("P|Z|Cc|Cf")  # Unicode's categories of punctuation, spaces, controls, and what is invisible
-_ASCII_SYMBOLS = "$+<=>^`|~"  # what ASCII calls punctuation, and Unicode does not
+_UNCOUNTED = re.compile("P|Z|Cc|Cf")  # Unicode categories: punctuation, spaces, controls, invisible characters
+_ASCII_SYMBOLS = "$+<=>^`|~"  # punctuation in ASCII, symbols in Unicode
 
 
 class Change(NamedTuple):
@@ -116,7 +116,7 @@ def _is_good(context: str, text: str, start: int) -> bool:
 
 
 def _all_good(paragraph: Paragraph) -> bool:
-    # `_is_good` written out: nearly every paragraph passes here, and a call for each answer takes four times as long.
+    # This repeats `_is_good`. Nearly every paragraph passes here, and a call for each answer takes four times as long.
     stands = paragraph.context.startswith
     for question in paragraph.questions:
         for text, start in zip(question.texts, question.answer_starts, strict=True):

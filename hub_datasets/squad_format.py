@@ -27,12 +27,12 @@ FEATURES = {
     "answers": datasets.Sequence({"text": datasets.Value("string"), "answer_start": datasets.Value("int32")}),
 }
 
-# Rows that say where the evidence of their answer stands, of a generated data set or of a file.
+# A column of its own for rows that say where the evidence of their answer stands.
 EVIDENCE = {"evidence": datasets.Sequence({"start": datasets.Value("int32"), "end": datasets.Value("int32")})}
 
 logger = datasets.logging.get_logger(__name__)
 
-# A table ends at whichever comes first, so that memory does not grow with the length of the contexts.
+# A table ends at the limit that comes first. So memory does not grow with the length of the contexts.
 ROWS_A_TABLE = 1_000
 CHARACTERS_A_TABLE = 1_000_000
 
@@ -55,7 +55,7 @@ def long_tables(
         for table in tables(concatenate(paragraphs, options), language, evidence):
             yield table
     if table is None:
-        # `datasets` would say no more than that a split "corresponds to no data".
+        # `datasets` would only say that a split "corresponds to no data".
         raise CorpusError(f"{source} gives no row: {note or 'it holds no question, so give another file'}")
 
 
@@ -93,10 +93,10 @@ def read_parts(content: bytes, source: str, names: Mapping[str, str]) -> list[Pa
         try:
             paragraphs = list(_paragraphs(found, source))
         except (AttributeError, KeyError, TypeError):
-            # The reader below is quick and sees only that something is wrong; the check finds where and what.
+            # `_paragraphs` is quick and finds that something is wrong. `_check` is slow and finds what and where.
             _check(found, _FILE, source)
             raise
-        del found  # before the collector wakes up and walks through it
+        del found  # else the garbage collector walks through it
     return [Part(None, paragraphs)]
 
 
@@ -110,7 +110,7 @@ def tree_or_rows(document: Any, names: Mapping[str, str]) -> Any:
     if isinstance(data, list) and isinstance(first, dict) and "paragraphs" not in first and columns & first.keys():
         return Rows(data)
     if isinstance(document, dict) and "data" not in document and columns & document.keys():
-        return Rows([document])  # JSON lines of one line
+        return Rows([document])  # a file of JSON lines that has one line
     return {"data": document} if isinstance(document, list) and isinstance(first, dict) else document
 
 
@@ -122,7 +122,7 @@ def _paragraphs(document: Any, source: str) -> Iterator[Paragraph]:
             context = _of(str, paragraph["context"])
             questions = []
             for question in _of(list, paragraph["qas"]):
-                # An unanswerable question of SQuAD 2.0 has no answers; its `plausible_answers` are not gold.
+                # An unanswerable question of SQuAD 2.0 has no answers. Its `plausible_answers` are wrong ones.
                 optional = question.get("is_impossible") is True
                 answers = _of(list, (question.get("answers") or []) if optional else question["answers"])
                 texts = [_of(str, answer["text"]) for answer in answers]
@@ -141,7 +141,7 @@ def _paragraphs(document: Any, source: str) -> Iterator[Paragraph]:
 
 
 def _of(kind: type, value: Any) -> Any:
-    # `type is`, since JSON's true is a bool, which isinstance takes for an int.
+    # isinstance() would take JSON's true for an int.
     if type(value) is not kind:
         raise TypeError
     return value
@@ -160,7 +160,7 @@ def _title(value: Any) -> str:
     return "" if value is None else str(_of(int, value))
 
 
-# What a file must hold: a type, the one element of a list, or the keys of an object ("?": may be missing).
+# What a file must hold: a type, a list of such elements, or an object with these keys ("?": may be missing).
 _ANSWER = {"text": str, "answer_start": whole_number}
 _QUESTION = {"id": (str, int), "question": str, "answers": [_ANSWER], "is_impossible?": bool}
 _FILE = {"data": [{"title?": (str, int), "paragraphs": [{"context": str, "qas": [_QUESTION]}]}]}
@@ -207,7 +207,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-# JSON's escapes may spell a character beyond U+FFFF by two halves; half a one is no text.
+# JSON may escape a character beyond U+FFFF as two surrogates. One of them alone is no text.
 _SURROGATE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -228,7 +228,7 @@ def _without_garbage_collection() -> Iterator[None]:
 def _unseen_by_garbage_collection() -> Iterator[None]:
     """The collector goes on (the caller's code runs between two tables) but searches what comes from now on only, not
     the parsed file again and again: a quarter of the time of a large one."""
-    if gc.get_freeze_count():  # somebody has done so, and would not want it undone
+    if gc.get_freeze_count():  # the caller has frozen objects, and unfreeze() would free those too
         yield
         return
     gc.freeze()
@@ -253,7 +253,7 @@ def tables(rows: Iterable[Row], language: str | None = None, evidence: bool = Fa
 
 
 def _table(rows: list[Row], language: str | None, evidence: bool) -> pa.Table:
-    # Column by column: `datasets` encodes examples one by one several times slower.
+    # Column by column: `datasets` encodes example by example, which takes several times as long.
     ids, titles, contexts, questions, texts, starts, proofs = zip(*rows, strict=True)
     columns = {
         "id": pa.array(ids, pa.string()),

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import datasets
 
-# ruff: noqa: F401 - `datasets` brings along only the siblings that the script itself names
+# ruff: noqa: F401 - `datasets` downloads only the sibling files that the script itself imports
 from .concat import CorpusError
 from .flat_rows import Part
 from .long_builder import File, LongBuilder, LongConfig
@@ -30,7 +30,7 @@ CITATION = """\
 """
 
 URL = "https://rajpurkar.github.io/SQuAD-explorer/dataset/"
-# Split -> the official file and its SHA-256.
+# Split: the official file, its SHA-256.
 SOURCES = {
     "train": ("train-v1.1.json", "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955"),
     "validation": ("dev-v1.1.json", "95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9"),
@@ -50,7 +50,8 @@ class SquadLong(LongBuilder):
     URL = URL
 
     def _info(self) -> datasets.DatasetInfo:
-        # A user's keywords reach the config by setattr, past its constructor; this runs before the cache is read.
+        # `datasets` sets a user's keywords after the config is made, so its constructor cannot check them.
+        # This runs before the cache is read.
         self.config.check()
         return datasets.DatasetInfo(
             description=__doc__,

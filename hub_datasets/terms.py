@@ -42,7 +42,7 @@ _STARTS = ["Al", "Bor", "Cal", "Dra", "El", "Fen", "Gar", "Hel", "Is", "Jor", "K
 _ENDS = ["vero", "dana", "mex", "tico", "ria", "nova", "lund", "tek", "sol", "vik", "bora", "gent", "mira", "paro",
          "dex"]  # fmt: skip
 _NAMES = [start + end for start, end in product(_STARTS, _ENDS)]
-# Russian 21 and Arabic 3 would want another form of the word after them; Romanian 19 no "de".
+# Other numbers change the words around them: Russian 21 and Arabic 3 the form of the noun, Romanian 19 drops "de".
 _NUMBERS = [number for number in range(20, 1000) if number % 100 >= 20 and number % 10 != 1]
 
 
@@ -96,7 +96,8 @@ class Terms:
         key = f"terms-{self.language}-{split}-{self.seed}-{number}"
         for attempt in range(TRIES):
             rng = random.Random(f"{key}-{attempt}")
-            # The first parties only tell how much room the paragraphs have; the second are told apart from them.
+            # The first parties only show how much room the paragraphs have. The second are drawn so that the
+            # paragraphs name none of their cities and numbers.
             question, sentences, chain = self._sentences(self._parties(rng, split, ""), f"{key}-{attempt}")
             paragraphs = background.draw(rng, self._room(background, [question, *sentences], attempt), self.paragraphs)
             parties = self._parties(rng, split, "\n".join(paragraphs))
@@ -136,7 +137,7 @@ class Terms:
         numbers = [number for number in _share(_NUMBERS, split) if number not in taken]
         if min(map(len, (names, cities, numbers))) < self.parties:
             return None
-        # Two digits as often as three, where there are any left.
+        # Two digits as often as three, as long as such numbers are left.
         short = [number for number in numbers if number < 100]
         drawn: list[int] = []
         while len(drawn) < self.parties:
@@ -190,7 +191,7 @@ class Terms:
         size = [len(text) + len(SEPARATOR) for text in sentences]
         split = len(sentences) - self.parties
         definitions, duties = sum(size[:split]), sum(size[split:])
-        before = [0]  # characters of the paragraphs before each place
+        before = [0]  # number of characters in the paragraphs before each place
         for paragraph in paragraphs:
             before.append(before[-1] + len(paragraph) + len(SEPARATOR))
         total = before[-1] + definitions + duties - len(SEPARATOR)

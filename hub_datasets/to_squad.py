@@ -144,7 +144,7 @@ def _places(text: str, context: str, span: tuple[int, int]) -> Iterator[tuple[in
         return
     before = r"(?<!\w)" if text[0].isalnum() else ""
     after = r"(?!\w)" if text[-1].isalnum() else ""
-    words = r"\s+".join(map(re.escape, text.split()))  # a line of the file may end between two of them
+    words = r"\s+".join(map(re.escape, text.split()))  # the file may break a line between two words
     for found in re.compile(before + words + after, re.IGNORECASE).finditer(context, *span):
         yield found.start(), found.group()
 

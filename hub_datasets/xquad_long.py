@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import datasets
 
-# ruff: noqa: F401 - `datasets` brings along only the siblings that the script itself names
+# ruff: noqa: F401 - `datasets` downloads only the sibling files that the script itself imports
 from .concat import CorpusError
 from .flat_rows import Part
 from .long_builder import File, LongBuilder, LongConfig
@@ -33,7 +33,7 @@ CITATION = """\
 
 COMMIT = "7d30520c717524000f0d9d2f9c10a069acd9d285"
 URL = f"https://raw.githubusercontent.com/google-deepmind/xquad/{COMMIT}/"
-# Language -> the SHA-256 of the official file xquad.<language>.json.
+# Language: the SHA-256 of the official file xquad.<language>.json.
 SOURCES = {
     "ar": "abdabd7afed5c635d99cca0f3f0d0c9d9ed0bc77451e963c2e4e0638c29e486d",
     "de": "990b5d746746ed65ed4702ea5f35f99ffa4e2f1c390c07d003642acd937916f9",
@@ -63,7 +63,8 @@ class XquadLong(LongBuilder):
     URL = URL
 
     def _info(self) -> datasets.DatasetInfo:
-        # A user's keywords reach the config by setattr, past its constructor; this runs before the cache is read.
+        # `datasets` sets a user's keywords after the config is made, so its constructor cannot check them.
+        # This runs before the cache is read.
         self.config.check()
         return datasets.DatasetInfo(
             description=__doc__,
@@ -79,7 +80,7 @@ class XquadLong(LongBuilder):
 
     def _own_files(self, data_files):
         if list(data_files) == ["train"]:
-            # `datasets` calls a bare path "train", which XQuAD does not have.
+            # `datasets` calls the split of a bare path "train". XQuAD has only "validation".
             data_files = {"validation": data_files["train"]}
         return super()._own_files(data_files)
 

@@ -10,7 +10,7 @@ from .catalogue import builder_module, configurations, sources
 from .fingerprint import PartStatistics
 
 TEMPLATE = Path(__file__).with_name("dataset_card.md.j2")
-# The Hub's own size classes, by rows of the largest configuration.
+# The Hub's size classes, by the rows of the largest configuration.
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -37,7 +37,7 @@ def write_card(
     parquet = configurations(dataset, nr_concats)
     first = next(iter(parquet)).split(".")[0]
     if branch == "main":
-        # No splits and no features here: they would make `datasets` pass over the script's own checks.
+        # With splits or features in the card, `datasets` would skip the script's own checks.
         names = ["all", *languages] if dataset == "xquad_long" else ["squad"]
         configs = [_config(name, name == first) for name in names]
     else:
@@ -57,7 +57,7 @@ def write_card(
         source_datasets=[f"extended|{'xquad' if dataset == 'xquad_long' else 'squad'}"],
         annotations_creators=["crowdsourced"],
         tags=["long-context", "longformer"],
-        # The Hub's viewer and `datasets` 4 and later run no scripts: they read the branch `parquet`.
+        # The Hub's viewer runs no scripts. It shows the branch `parquet`.
         viewer=False if branch == "main" else None,
         configs=configs,
     )

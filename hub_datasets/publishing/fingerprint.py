@@ -47,7 +47,7 @@ class CountedRows:
 
     def __iter__(self) -> Iterator[Any]:
         for row in self._rows:
-            # The rows of a block share one string.
+            # Rows of one document share one string, so `is` tells documents apart at no cost.
             if not self.documents or self.documents[-1] is not row.context:
                 self.documents.append(row.context)
             answers = {"text": row.texts, "answer_start": row.answer_starts}

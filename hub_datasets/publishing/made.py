@@ -14,7 +14,7 @@ from .fingerprint import Fingerprint
 
 TEMPLATE = Path(__file__).with_name("made_card.md.j2")
 NAMES = {"terms": "terms: defined terms in long documents", "babi_far": "babi_far: bAbI's facts in long documents"}
-# Of the texts around: XQuAD's and SQuAD's; bAbI's facts are CC BY 3.0, which may be shared under it.
+# The licence of the surrounding texts, XQuAD's and SQuAD's. bAbI's facts are CC BY 3.0, which may be shared under it.
 LICENCE = "cc-by-sa-4.0"
 
 
@@ -66,7 +66,7 @@ def build_made(
                 apart: list[int] = []
                 path = main / f"data/{language}.{length}.{split}.parquet"
                 for table in generate(dataset, language, split=split, tokens=length, background=background, **given):
-                    # Without `datasets`' own metadata in the schema, which older versions cannot read.
+                    # Not by `datasets`: it puts metadata into the schema that its older versions cannot read.
                     writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
                     writer.write_table(table)
                     for row in table.to_pylist():
@@ -114,7 +114,7 @@ def _write_card(
             for name, parts in files.items()
         ],
     )
-    # Where somebody's files lie on their machine is nobody else's business.
+    # A public card does not say where files lie on the publisher's machine.
     told = {key: value for key, value in given.items() if key not in ("data_dir", "tokenizer")} | {
         "rows": given.get("rows", ROWS)
     }

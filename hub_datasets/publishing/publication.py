@@ -54,7 +54,7 @@ def build(
     here = Path(hub_datasets.__file__).parent
     for sibling in SIBLINGS:
         shutil.copyfile(here / sibling, main / sibling)
-    # `datasets` looks for a script that is named like its repository.
+    # `datasets` looks for a script with the repository's name.
     shutil.copyfile(here / f"{dataset}.py", main / f"{repo_id.split('/')[1]}.py")
     statistics = _write_parquet(dataset, main / "data", parquet, nr_concats, tokenizer)
     for branch in (main, parquet):
@@ -76,7 +76,7 @@ def _write_parquet(
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = CountedRows(_rows(data / source.name, n), source.language)
         writer = None
-        # Without `datasets`' own metadata in the schema, which older versions cannot read.
+        # Not by `datasets`: it puts metadata into the schema that its older versions cannot read.
         for table in tables(rows, source.language):
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
