@@ -60,7 +60,7 @@ def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, floa
 
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)
     push = claim_push(training_args)
-    files = local_files(arguments.sources, arguments)
+    files = local_files(arguments)
     this_run = identity(training_args, entry_point="finetune", source_files=files, **asdict(arguments))
     checkpoint = prepare_output_dir(training_args, this_run, arguments.overwrite_output_dir)
     training_args.remove_unused_columns = False

@@ -176,10 +176,11 @@ class TestSources:
         arguments = FinetuneArguments(
             dataset=[f"terms:5:language=sv:background={tmp_path}/{{language}}.other.json", "file"],
             data_files=[f"{tmp_path}/*.same.json:5"],
+            eval_data_files=[f"{files[2]}:2"],
             eval_background=str(tmp_path),
         )
-        named = local_files(arguments.sources, arguments)
-        assert [path for path, _ in contents(named)] == sorted([*files, *files])
+        named = local_files(arguments)
+        assert [path for path, _ in contents(named)] == sorted([*files, *files, files[2]])
         before = contents(named[:2])
         write(tmp_path / "de.same.json", "de", articles=5)
         changed = [old[0] for old, new in zip(before, contents(named[:2]), strict=True) if old != new]
@@ -211,6 +212,62 @@ class TestCaps:
         questions = set(rows["question_id"])
         assert len(questions) == 2
         assert len(rows) == sum(question in questions for question in whole["question_id"])
+
+
+class TestEvaluation:
+    """--eval_data_files takes what --data_files takes."""
+
+    def evaluation(self, seed: int = 1, **given):
+        return load(seed, do_eval=True, dataset=["sample"], **given).evaluation
+
+    def test_files_and_patterns_with_caps(self, files, tmp_path) -> None:
+        rows = self.evaluation(eval_data_files=[f"{tmp_path}/*.same.json:5", files[2]])
+        assert per_source(rows) == {("same", "de"): 5, ("same", "en"): 5, ("other", "sv"): 9}
+        assert sorted(set(rows["id"]))[0].startswith("other:q") and len(set(rows["id"])) < len(rows)
+        assert set(self.evaluation(eval_data_files=files, eval_language="sv")["language"]) == {"sv"}
+
+    def test_every_seed_is_scored_on_the_same_questions(self, files) -> None:
+        one, two = (self.evaluation(seed, eval_data_files=[f"{files[0]}:5"])["id"] for seed in (1, 2))
+        assert one == two and len(one) == 5 and all(":" not in key for key in one)
+
+    def test_beside_a_data_set_that_code_makes_they_are_files(self, files) -> None:
+        given = {"dataset": ["terms:2:language=sv:tokens=600"], "background": BACKGROUND}
+        rows = load(do_eval=True, eval_data_files=files[2:], **given).evaluation
+        assert per_source(rows) == {("other", "sv"): 9}
+
+    def test_of_trivia_qa(self, shared_data) -> None:
+        folder = shared_data / "triviaqa"
+        questions = str(folder / "qa" / "wikipedia-dev.json")
+        given = {"eval_dataset": "trivia_qa", "data_dir": str(folder)}
+        assert self.evaluation(eval_data_files=[questions], **given)["question_id"]
+        with pytest.raises(UserError, match="--eval_data_files of trivia_qa take no cap: give --max_eval_samples"):
+            self.evaluation(eval_data_files=[f"{questions}:2"], **given)
+
+    @pytest.mark.parametrize(
+        ("given", "sentence"),
+        [
+            ({"eval_data_files": ["none.json:5"]}, "--eval_data_files 'none.json' is not a file: check the path"),
+            ({"eval_data_files": ["sv.other.json:0"]}, "--eval_data_files 'sv.other.json:0' has the cap '0'"),
+            ({"eval_data_files": ["*.json", "sv.other.json"]}, "--eval_data_files names 'sv.other.json' twice"),
+            (
+                {"eval_data_files": ["sv.other.json"], "eval_dataset": "terms"},
+                "--eval_dataset 'terms' reads no --eval_data_files: leave one of them out",
+            ),
+            (
+                {"eval_data_files": ["sv.other.json"], "eval_dataset": "de.same.json"},
+                "--eval_dataset 'de.same.json' reads no --eval_data_files",
+            ),
+        ],
+    )
+    def test_a_mistake_is_one_sentence(self, files, tmp_path, monkeypatch, given, sentence) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(UserError, match=re.escape(sentence)):
+            FinetuneArguments(dataset=["sample"], **given).check(SimpleNamespace())
+
+    def test_an_id_that_comes_twice_in_a_source_is_refused(self, tmp_path) -> None:
+        twice = write(tmp_path / "de.x.json", "de", ids="same")
+        with pytest.raises(UserError, match=r"--eval_data_files '.*de.x.json' has the id 'same' twice in 'de'"):
+            self.evaluation(eval_data_files=[twice])
 
 
 class TestHeldOut:

@@ -22,22 +22,22 @@ ISO_639_1 = (
 FORMATS = r"(\.(json|jsonl|csv|tsv|txt|parquet|ndjson))?(\.gz)?$"
 
 
-def paths_of(data_files: DataFiles, split: str) -> list[Path]:
-    """The files that `data_files` names for `split`, patterns resolved."""
+def paths_of(data_files: DataFiles, split: str, flag: str = "--data_files") -> list[Path]:
+    """The files that `data_files`, said by `flag`, names for `split`, patterns resolved."""
     if isinstance(data_files, Mapping):
         if split not in data_files:
-            raise UserError(f"--data_files names no file for the split {split!r}: it has {', '.join(data_files)}")
+            raise UserError(f"{flag} names no file for the split {split!r}: it has {', '.join(data_files)}")
         data_files = data_files[split]
     patterns = [data_files] if isinstance(data_files, str | Path) else list(data_files)
     paths: list[Path] = []
     for pattern in map(str, patterns):
         literal = Path(pattern).expanduser()
         if literal.is_dir():
-            raise UserError(f"--data_files {pattern!r} is a folder: give the files in it, {str(literal / '*')!r}")
+            raise UserError(f"{flag} {pattern!r} is a folder: give the files in it, {str(literal / '*')!r}")
         found = [literal] if literal.is_file() else [Path(path) for path in sorted(glob.glob(str(literal)))]
         if not any(path.is_file() for path in found):
             what = "matches no file" if set("*?[") & set(pattern) else "is not a file"
-            raise UserError(f"--data_files {pattern!r} {what}: check the path")
+            raise UserError(f"{flag} {pattern!r} {what}: check the path")
         paths += [path for path in found if path.is_file()]
     return paths
 

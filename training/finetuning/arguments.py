@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from foundation.cli import UserError
@@ -11,7 +12,7 @@ from training.qa.arguments import QuestionArguments
 from training.runs.arguments import SharedArguments
 
 from .distillation import PARTS
-from .sources import FILES, Source, check_flags, sources_of
+from .sources import FILES, Source, check_flags, files_of, sources_of
 
 EXAMPLE = """  accelerate launch training/finetune.py --model_name_or_path embedded-long --dataset sample \\
       --language all --lora_r 16 --do_train --do_eval --max_steps 20 --output_dir runs/sample"""
@@ -57,7 +58,12 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
     eval_dataset: str | None = field(
         default=None, metadata={"help": "Data set to evaluate on; --dataset if not given."}
     )
-    eval_data_files: str | None = field(default=None, metadata={"help": "A SQuAD-format file to evaluate on."})
+    eval_data_files: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Files and patterns to evaluate on, each with a cap if you like; what a cap draws hangs on no seed."
+        },
+    )
     eval_background: str | None = field(
         default=None, metadata={"help": "terms, babi_far: the same for the evaluation; XQuAD's file if not given."}
     )
@@ -126,13 +132,25 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
     @property
     def scored_as(self) -> str:
         """The data set whose metric is taken."""
-        only = self.sources[0].dataset if len(self.sources) == 1 else FILES
-        return self.eval_dataset or only
+        if self.eval_dataset is not None:
+            return self.eval_dataset
+        only = self.sources[0] if len(self.sources) == 1 else Source(FILES)
+        return FILES if self.eval_data_files and only.is_generated else only.dataset
 
     @property
     def own_evaluation(self) -> bool:
         """Whether other data than --dataset's is named for the evaluation."""
         return self.eval_dataset is not None or self.eval_data_files is not None
+
+    @cached_property
+    def evaluated(self) -> Source | None:
+        """What --eval_dataset and --eval_data_files name; UserError where they name nothing, or not together."""
+        if self.eval_data_files is None:
+            return Source(self.scored_as) if self.own_evaluation else None
+        reader = Source(self.scored_as)
+        if reader.is_generated or Path(reader.dataset).is_file():
+            raise UserError(f"--eval_dataset {reader.dataset!r} reads no --eval_data_files: leave one of them out")
+        return files_of(reader, self.eval_data_files, "--eval_data_files")
 
     def check(self, training_args: Any) -> None:
         """Refuse what would fail, or do nothing, after the training."""
@@ -160,8 +178,7 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
                 f"--documents_per_question {self.documents_per_question} would draw the same document each time: give "
                 "--long_fraction or --unanswerable_fraction too, or raise --num_train_epochs"
             )
-        evaluated = [(self.scored_as, self.eval_data_files)] if self.own_evaluation else []
-        check_flags(self.sources, self, *evaluated)
+        check_flags(self.sources, self, self.evaluated)
         if self.held_out_articles and self.eval_language is not None and not self.own_evaluation:
             raise UserError(
                 f"--eval_language {self.eval_language!r} has no part in --held_out_articles, which are in the language "

@@ -106,8 +106,8 @@ def eval_results(arguments: FinetuneArguments, scores: Mapping[str, float]) -> l
 def _evaluated(arguments: FinetuneArguments) -> dict[str, Any]:
     """What the scores are of: type, name, split and arguments of the data set."""
     held_out = arguments.held_out_articles > 0 and not arguments.own_evaluation
-    given = (arguments.eval_data_files if arguments.own_evaluation else None) or arguments.eval_dataset
-    name = given or ", ".join(_public(word) for word in arguments.data_files or arguments.dataset)
+    one = [arguments.eval_dataset] if arguments.eval_dataset else None
+    name = ", ".join(map(_public, arguments.eval_data_files or one or arguments.data_files or arguments.dataset))
     source = SOURCES.get(canonical_name(name))
     joined = arguments.nr_concats is not None and arguments.nr_concats > 1
     args = {
@@ -121,8 +121,8 @@ def _evaluated(arguments: FinetuneArguments) -> dict[str, Any]:
     }
     long = canonical_name(name) in ("sq3", "xq3")  # made of SQuAD or XQuAD, and not it
     return {
-        "type": source.hub_id if source and source.hub_id and not long else public_path(name),
-        "name": public_path(name),
+        "type": source.hub_id if source and source.hub_id and not long else name,
+        "name": name,
         "split": "train" if held_out else "validation",
         **({"args": args} if args else {}),
     }

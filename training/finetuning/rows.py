@@ -15,12 +15,13 @@ from training.scoring.report import score_names
 
 from .across import Questions
 from .arguments import FinetuneArguments
-from .sources import cap_rows, question_key, read_sources, shares
+from .sources import as_one, cap_rows, question_key, read_sources, shares
 
 if TYPE_CHECKING:
     import datasets
     from transformers import TrainingArguments
 
+EVAL_SEED = 0  # of what the caps of an evaluation draw: runs of different seeds are scored on the same questions
 LONG_ID = 16  # of another data set that has it too, it is the same question; shorter ones may be mere numbers
 
 
@@ -103,15 +104,22 @@ def _load_evaluation(arguments: FinetuneArguments, output_dir: str) -> "datasets
     making |= {"background": arguments.eval_background} | {name: own[name] for name in making.keys() & own.keys()}
     if dataset not in GENERATED and {*trained, arguments.eval_dataset} & set(GENERATED):
         making = {}  # it is said of the other one
-    return load_qa(
+    source = arguments.evaluated
+    files = list(source.files) if source and source.files else None
+    rows = load_qa(
         dataset,
         "validation",
-        data_files=arguments.eval_data_files,
-        data_dir=arguments.data_dir if reads_data_dir(dataset, arguments.eval_data_files) else None,
+        data_files=files,
+        data_dir=arguments.data_dir if reads_data_dir(dataset, files) else None,
         language=arguments.eval_language or own.get("language", arguments.language),
         options=concat_options(dataset, None if other else arguments, output_dir),
         making=MakingArguments(**making),
+        unique_ids=files is None,
+        name_files=files is not None,
     )
+    if source is None or files is None:
+        return rows
+    return cap_rows(as_one([(source, rows)], f"--eval_data_files {' '.join(files)!r}"), EVAL_SEED)
 
 
 def _check_best(metric: str | None, dataset: str, evaluation: "datasets.Dataset") -> None:

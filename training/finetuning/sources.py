@@ -80,7 +80,7 @@ def sources_of(dataset: Sequence[str], data_files: Sequence[str] | None) -> list
                 f"--dataset {' '.join(names)} with files does not say whose files they are: add {FILES!r} to --dataset"
             )
         sources = [source for source in sources if source not in readers]
-        sources.append(_files(readers[0] if readers else Source(FILES), words))
+        sources.append(files_of(readers[0] if readers else Source(FILES), words, "--data_files"))
     for number, source in enumerate(sources):
         if any((other.dataset, other.options) == (source.dataset, source.options) for other in sources[:number]):
             raise UserError(f"--dataset names {source.name!r} twice: give each data set once, or with other options")
@@ -102,23 +102,24 @@ def _dataset(word: str) -> Source:
     )
 
 
-def _files(reader: Source, words: Iterable[str]) -> Source:
-    """The files of all `words` as one source, read in the way of `reader`."""
+def files_of(reader: Source, words: Iterable[str], flag: str) -> Source:
+    """The files of all `words` of `flag`, with their caps, as one source, read in the way of `reader`."""
     files: dict[str, int | None] = {}
     for word in words:
-        pattern, cap, options = _take_apart("--data_files", word)
+        pattern, cap, options = _take_apart(flag, word)
         if options:
-            raise UserError(f"--data_files {word!r}: a file takes a cap and nothing else, as in {pattern}:2000")
-        for path in map(str, paths_of(pattern, "train")):
+            raise UserError(f"{flag} {word!r}: a file takes a cap and nothing else, as in {pattern}:2000")
+        for path in map(str, paths_of(pattern, "train", flag)):
             if path in files:
-                raise UserError(f"--data_files names {path!r} twice: give each file once")
+                raise UserError(f"{flag} names {path!r} twice: give each file once")
             files[path] = cap
     if reader.options or (reader.cap is not None and not _is_trivia(reader)):
         raise UserError(f"--dataset {reader.name!r} takes neither cap nor options with files: write a cap behind each")
     if _is_trivia(reader) and any(cap is not None for cap in files.values()):
-        raise UserError(
-            f"--data_files of {reader.dataset} take no cap: write it behind the name, {reader.dataset}:2000"
+        mend = (
+            f"write it behind the name, {reader.dataset}:2000" if flag == "--data_files" else "give --max_eval_samples"
         )
+        raise UserError(f"{flag} of {reader.dataset} take no cap: {mend}")
     return Source(reader.dataset, files, reader.cap)
 
 
@@ -150,41 +151,48 @@ def _is_trivia(source: Source) -> bool:
     return canonical_name(source.dataset).startswith("trivia_qa")
 
 
-def check_flags(sources: Sequence[Source], arguments: Any, *evaluated: tuple[str, Any]) -> None:
+def check_flags(sources: Sequence[Source], arguments: Any, evaluated: Source | None) -> None:
     """Refuse a --data_dir, or a flag of how code makes rows, that none of several sources takes."""
-    check_data_dir(arguments.data_dir, *((s.dataset, s.files and " ".join(s.files)) for s in sources), *evaluated)
+    read = [*sources, *filter(None, [evaluated])]
+    check_data_dir(arguments.data_dir, *((each.dataset, each.files and " ".join(each.files)) for each in read))
     if len(sources) == 1:
         return  # `load_qa` knows
-    names = {canonical_name(name) for name, files in evaluated if files is None}
-    names |= {canonical_name(source.dataset) for source in sources if source.is_generated}
-    taken = {option for name in names & set(GENERATED) for option in _takes(name)}
+    taken = {option for each in read if each.is_generated for option in _takes(canonical_name(each.dataset))}
     for each in fields(MakingArguments):
         value = getattr(arguments, each.name)
         if value is not None and each.name not in taken:
             raise UserError(f"--{each.name} {value!r} is for none of the sources: leave it out")
 
 
-def local_files(sources: Sequence[Source], arguments: Any) -> list[str]:
+def local_files(arguments: Any) -> list[str]:
     """The files on this machine that the rows are made of, --data_dir aside: paths and patterns."""
-    files = [path for source in sources for path in source.files or ()]
-    named = [source.options.get("background") for source in sources]
+    read = [*arguments.sources, *filter(None, [arguments.evaluated])]
+    files = [path for source in read for path in source.files or ()]
+    named = [source.options.get("background") for source in read]
     for background in filter(None, (*named, arguments.background, arguments.eval_background)):
         files.append(f"{background}/*.json" if Path(background).is_dir() else background.replace("{language}", "*"))
     return files
 
 
 def read_sources(sources: Sequence[Source], arguments: Any, output_dir: str) -> Any:
-    """All training rows of all sources, as one Dataset with the columns of `load_qa` and `source`, `part`, `cap`.
+    """All training rows of all sources, `as_one`."""
+    found = [(source, _read(source, arguments, output_dir, alone=len(sources) == 1)) for source in sources]
+    where = " ".join(arguments.data_files or arguments.dataset)
+    return as_one(found, f"--dataset {where!r}, split 'train',")
+
+
+def as_one(read: Iterable[tuple[Source, Any]], where: str) -> Any:
+    """The rows of sources as one Dataset with the columns of `load_qa` and `source`, `part`, `cap`.
 
     `source` is a name, and an id comes once in it in each language; of several sources it begins every id. `part` is
-    what a cap is of: a file, or a language of a data set; `cap` is 0 where there is none.
+    what a cap is of: a file, or a language of a data set; `cap` is 0 where there is none. UserError, in which `where`
+    says whose they are, for an id that comes twice.
     """
     import datasets
 
     found = []
     names: dict[tuple[str, ...], str] = {}
-    for source in sources:
-        rows = _read(source, arguments, output_dir, alone=len(sources) == 1)
+    for source, rows in read:
         if "file" in rows.column_names:
             assert source.files is not None
             labels = {path: _label((str(Path(path).parent), _name_of_file(path)), names) for path in source.files}
@@ -201,11 +209,10 @@ def read_sources(sources: Sequence[Source], arguments: Any, output_dir: str) -> 
             rows = rows.add_column(name, values)
         found.append(rows)
     rows = found[0] if len(found) == 1 else datasets.concatenate_datasets(found)
-    where = " ".join(arguments.data_files or arguments.dataset)
     if len(names) > 1:
         ids = [f"{source}:{key}" for source, key in zip(rows["source"], rows["id"], strict=True)]
         rows = rows.remove_columns("id").add_column("id", ids)
-    check_ids(rows["id"], rows["language"], f"--dataset {where!r}, split 'train',")
+    check_ids(rows["id"], rows["language"], where)
     return rows
 
 
