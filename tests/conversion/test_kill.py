@@ -21,7 +21,7 @@ import torch
 torch.set_num_threads(1)
 import transformers, huggingface_hub, jinja2
 from conversion import convert
-from hub_datasets import push
+from foundation import push
 from foundation.cli import run
 
 source, work, runs = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -41,11 +41,15 @@ def child(number):
         os._exit(9)
     return pid
 
-def ended(pid):
-    return os.waitpid(pid, os.WNOHANG) != (0, 0)
+def running(pid):  # does not collect the child, which is still to be killed
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+def has_result(number):
+    report = f"{work}/long-{number}/conversion_report.json"
+    return os.path.exists(report) and open(report).read() != "old"
 
 def wait_for_folder(number, pid):
-    while not os.path.exists(f"{work}/long-{number}/conversion_report.json") and not ended(pid):
+    while not has_result(number) and running(pid):
         time.sleep(0.005)
 
 start = time.time()
@@ -59,9 +63,9 @@ moments = random.Random(0)
 killed = {"conversion": 0, "push": 0}
 for number in range(runs):
     part = "conversion" if number < runs // 2 else "push"
-    if number % 2:
+    if number % 2:  # an earlier conversion's folder, which may be replaced
         os.makedirs(f"{work}/long-{number}")
-        open(f"{work}/long-{number}/old.txt", "w").write("old")
+        open(f"{work}/long-{number}/conversion_report.json", "w").write("old")
     pid = child(number)
     if part == "push":  # which starts when the folder is there
         wait_for_folder(number, pid)
@@ -99,7 +103,7 @@ def test_kill_at_random_moments(loopback_hub, tmp_path):
         names = {path.name for path in folder.iterdir()} if folder.exists() else set()
         if not folder.exists():
             states["absent"] += 1
-        elif names == {"old.txt"}:
+        elif names == {"conversion_report.json"}:
             assert number % 2
             states["old"] += 1
         else:

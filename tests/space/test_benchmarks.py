@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import languages, no_answer, reader, space_load, space_picture, waiting_threads
+from benchmarks import across_languages, languages, no_answer, reader, space_load, space_picture, waiting_threads
 from benchmarks.no_answer import Judged
 from foundation.cli import UserError
 from space.calibration import Calibration
@@ -117,6 +117,47 @@ def test_documents_of_the_reader_benchmark_have_the_length_they_claim(echo):
     assert len(echo.prepare(text).ids) == 5_000
 
 
+def test_a_question_meets_its_document_in_every_language():
+    rows = [
+        {"id": str(n), "language": language, "question": f"{language} {n}?", "context": f"{language}: {n}",
+         "answers": {"text": [language], "answer_start": [0]}}
+        for language in ("de", "zh")
+        for n in range(4)
+    ]  # fmt: skip
+    pairs = across_languages.pairs_of(rows, 2)
+    assert list(pairs) == [f"{n}|{d}|{q}" for n in (0, 2) for d in ("de", "zh") for q in ("de", "zh")]
+    assert pairs["2|de|zh"] == {
+        "id": "2|de|zh", "question": "zh 2?", "context": "de: 2", "answers": {"text": ["de"], "answer_start": [0]}
+    }  # fmt: skip
+
+
+def test_what_is_kept_across_languages_by_hand():
+    asked = [
+        across_languages.Asked("de", "de", 80.0, 60.0),
+        across_languages.Asked("zh", "zh", 40.0, 40.0),
+        across_languages.Asked("de", "zh", 50.0, 50.0),
+        across_languages.Asked("zh", "de", 40.0, 0.0),
+    ]
+    found = across_languages.figures(asked)
+    assert found["f1"] == {"de": {"de": 80.0, "zh": 50.0}, "zh": {"de": 40.0, "zh": 40.0}}
+    assert (found["same_language_best"], found["other_language_best"], found["kept_across"]) == (60.0, 45.0, 75.0)
+    assert (found["same_language_shown"], found["other_language_shown"]) == (50.0, 25.0)
+
+
+def test_every_pair_of_languages_is_measured_drawn_and_kept(tiny_qa, tmp_path, monkeypatch, shared_data):
+    output = tmp_path / "across.json"
+    command = ["across", "--model_name_or_path", str(tiny_qa), "--data_dir", str(shared_data / "xquad")]
+    command += ["--language", "en,de", "--questions", "2", "--output", str(output)]
+    for paragraphs in ("2", "1"):
+        monkeypatch.setattr(sys, "argv", [*command, "--nr_concats", paragraphs])
+        across_languages.main()
+    measured = json.loads(output.read_text())
+    assert list(measured) == ["1", "2"]
+    assert set(measured["1"]["f1"]) == set(measured["1"]["f1"]["de"]) == {"de", "en"}
+    assert measured["2"]["questions"] == 2
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.slow
 def test_the_no_answer_command_writes_figures_plot_and_calibration(tiny_qa, tmp_path, monkeypatch, shared_data):
     import shutil
@@ -169,7 +210,9 @@ def test_many_clients_lose_nothing(page_server):
     assert figures["p50"] <= figures["p99"] <= figures["max"]
 
 
-@pytest.mark.parametrize("name", ["languages", "no_answer", "reader", "space_load", "space_picture", "waiting_threads"])
+@pytest.mark.parametrize(
+    "name", ["across_languages", "languages", "no_answer", "reader", "space_load", "space_picture", "waiting_threads"]
+)
 def test_help_names_an_example(name):
     command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
