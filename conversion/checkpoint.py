@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-PIECE = 2**18  # bytes held at a time: they stay in the processor's cache; a multiple of every item size
+PIECE = 2**18  # bytes held at a time: few enough for the processor's cache, and a multiple of every item size
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -100,7 +100,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
             raise UserError(f"{broken} (its header of {length} bytes does not fit into its {size} bytes)")
         try:
             header = json.loads(file.read(length))
-            # save_model of safetensors stores a shared tensor once, and notes its other names here.
+            # save_model of safetensors stores a shared tensor once, and puts its other names into the metadata.
             aliases = dict(header.pop("__metadata__", {}))
             entries = dict(header)
             spans = {
@@ -143,7 +143,7 @@ def _read_pickled(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        # Files of torch >= 1.6 are zip archives, which can be mapped instead of read.
+        # From torch 1.6 on, files are zip archives. Those can be mapped into memory.
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise UserError(
@@ -226,7 +226,7 @@ def write_safetensors(path: Path, outputs: Mapping[str, Output]) -> None:
     from tqdm import tqdm
 
     header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
-    names = sorted(outputs, key=lambda name: (-ITEM_BYTES[outputs[name].dtype], name))  # keeps every tensor aligned
+    names = sorted(outputs, key=lambda name: (-ITEM_BYTES[outputs[name].dtype], name))  # large items first: all aligned
     at = 0
     for name in names:
         output = outputs[name]
@@ -253,4 +253,4 @@ def write_safetensors(path: Path, outputs: Mapping[str, Output]) -> None:
 def _write_all(file: io.FileIO, piece: bytes | memoryview) -> None:
     view = memoryview(piece)
     while view.nbytes:
-        view = view[file.write(view) :]  # an unbuffered file may take a part
+        view = view[file.write(view) :]  # an unbuffered file may write only a part

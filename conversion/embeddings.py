@@ -27,7 +27,7 @@ def check_embeddings(source: Path, converted: Path, longest: int) -> Check:
     from sentence_transformers import CrossEncoder, SentenceTransformer
 
     kind = (read_json(source / SETTINGS, "SOURCE", dict) if (source / SETTINGS).is_file() else {}).get("model_type")
-    # On the processor, where float32 is exact.
+    # All on the CPU: a GPU may compute float32 less exactly.
     if kind == "CrossEncoder":
         pairs = list(zip(SCRIPTS, reversed(SCRIPTS), strict=True))
         scores = []

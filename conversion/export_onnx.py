@@ -27,10 +27,10 @@ from foundation.model_files import TOKENIZER
 from .named import resolve
 
 TOLERANCE = 1e-4
-# Of the smaller graphs, in shares of the largest output: they only have to stay near, since what they change in answers
-# is another question (benchmarks/onnx_answers.py).
+# How far the outputs of the smaller graphs may be off, in shares of the largest output. How their answers change is
+# measured by benchmarks/onnx_answers.py.
 NEAR = {"float16": 0.02, "int8": 0.5}
-LARGEST_OUTPUT = 2**30  # bytes: longer inputs are checked only where asked for
+LARGEST_OUTPUT = 2**30  # bytes; inputs that give more are checked only on request
 LENGTHS = (512, 1024, 4096)
 OPSET = 18
 REPORT = "onnx_report.json"
@@ -162,7 +162,7 @@ def _write_graph(model: Any, outputs: Sequence[str], path: Path) -> None:
     assert program is not None
     use_native_attention(model)
     size = sum(parameter.nbytes for parameter in model.parameters())
-    program.save(path, external_data=size > 1_500_000_000)  # one protobuf holds 2 GB
+    program.save(path, external_data=size > 1_500_000_000)  # bytes; one file of protobuf holds at most 2 GB
 
 
 def _quantise(path: Path) -> None:
@@ -170,7 +170,7 @@ def _quantise(path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     level = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # it names every mask, which it rightly leaves alone
+    logging.root.setLevel(logging.ERROR)  # else onnxruntime warns of every mask that it does not quantise
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         small = Path(folder) / path.name
         quantize_dynamic(path, small, weight_type=QuantType.QInt8)
@@ -186,7 +186,7 @@ def make_inputs(config: Any, length: int, every: int, batch: int = 1) -> dict[st
 
     generator = torch.Generator().manual_seed(length)
     ids = torch.randint(0, config.vocab_size - 1, (batch, length), generator=generator)
-    ids += ids >= config.pad_token_id  # any id but padding
+    ids += ids >= config.pad_token_id  # skips the id of padding
     ids[0, length - length // 8 :] = config.pad_token_id
     attention_mask = (ids != config.pad_token_id).long()
     global_attention_mask = torch.zeros_like(ids)
@@ -233,10 +233,10 @@ def compare(
             real = inputs["attention_mask"].bool()
             pairs = [(expected[key], torch.from_numpy(array)) for key, array in zip(outputs, found, strict=True)]
             pairs = [(a[real], b[real]) if a.shape[:2] == real.shape else (a, b) for a, b in pairs]
-            # torch's maximum keeps NaN, Python's loses it
+            # Python's max() may lose a NaN, torch's keeps it.
             difference = torch.stack([(a - b).abs().max() for a, b in pairs]).max().item()
             allowed = near * max(a.abs().max().item() for a, _ in pairs) if near else TOLERANCE
-            if not difference <= allowed:  # NaN is not, either
+            if not difference <= allowed:  # also true for NaN
                 raise UserError(
                     f"the graph differs from PyTorch by {difference:.1e} at {length} tokens, "
                     f"more than {allowed:.1e}: not written"

@@ -46,7 +46,7 @@ def _local_to_both(*sources: str) -> Names:
     }
 
 
-# RoBERTa, XLM-R, CamemBERT and ELECTRA inherit BERT's encoder to the letter, but for query, key and value.
+# The names of BERT's encoder without query, key and value. RoBERTa, XLM-R, CamemBERT and ELECTRA have the same.
 ENCODER: Names = {
     **_same(WORDS, POSITIONS, TYPES),
     **_linear(
@@ -81,11 +81,11 @@ DISTILBERT_ENCODER: Names = {
     },
 }
 
-# Buffers that older transformers saved; both are recomputed.
+# Buffers that older releases of transformers saved. The model computes them itself.
 BUFFERS: Names = {"embeddings.position_ids": (), "embeddings.token_type_ids": ()}
 
 
-# What each architecture that a conversion writes is loaded by.
+# The Auto class that loads each architecture.
 AUTO_CLASSES = {
     "LongformerModel": "AutoModel",
     "LongformerForMaskedLM": "AutoModelForMaskedLM",
@@ -144,7 +144,7 @@ BERT_HEADS = {
     "ForMaskedLM": BERT_MASKED_LM,
     "ForPreTraining": BERT_MASKED_LM,
     "ForQuestionAnswering": QUESTION_ANSWERING,
-    # BERT classifies its pooled first token; Longformer's classifier holds that pooler itself.
+    # BERT classifies its pooled first token. In Longformer the pooler is a part of the classifier.
     "ForSequenceClassification": Head(
         "LongformerForSequenceClassification",
         {
@@ -158,7 +158,7 @@ BERT_HEADS = {
     "ForMultipleChoice": MULTIPLE_CHOICE,
 }
 
-# ELECTRA's classifier has gelu and DistilBERT's relu where Longformer's has tanh.
+# No sequence classifier here: ELECTRA's has gelu and DistilBERT's relu where Longformer's has tanh.
 ELECTRA_HEADS = {
     "ForMaskedLM": Head(
         "LongformerForMaskedLM",
@@ -196,13 +196,13 @@ DISTILBERT_HEADS = {
 class Family:
     """What sets one model type apart."""
 
-    prefix: str  # of the encoder's names in a file that has a head
-    heads: dict[str, Head]  # end of the architecture's name -> head
+    prefix: str  # of the encoder's tensors in a file that has a head
+    heads: dict[str, Head]  # by the end of the architecture's name
     encoder: Names = field(default_factory=lambda: BERT_ENCODER)
-    without_counterpart: Names = field(default_factory=dict)  # heads that Longformer lacks
-    positions_after_padding: bool = False  # the first token is at row pad_token_id + 1 (else at row 0)
-    head_activation: str | None = None  # the activation in the LM head, None where it is the config's hidden_act
-    settings: dict[str, Any] = field(default_factory=dict)  # Longformer's setting -> the family's name, or a value
+    without_counterpart: Names = field(default_factory=dict)  # tensors of heads that Longformer lacks
+    positions_after_padding: bool = False  # the first token is at row pad_token_id + 1, else at row 0
+    head_activation: str | None = None  # of the LM head; None: the config's hidden_act
+    settings: dict[str, Any] = field(default_factory=dict)  # Longformer's setting: the family's name of it, or a value
 
 
 ROBERTA = Family("roberta.", ROBERTA_HEADS, positions_after_padding=True, head_activation="gelu")
@@ -252,7 +252,7 @@ _RELATIVE = "its attention adds relative positions, which Longformer lacks"
 _NARROW = "its embeddings are narrower than its layers, and Longformer has no projection between them"
 _XLM_R = "convert XLM-R (FacebookAI/xlm-roberta-base)"
 
-# Model types that are asked for and cannot be: why, and the nearest thing that can.
+# Model types that people ask for and that cannot be converted: why not, and what to convert instead.
 REFUSED = {
     "deberta": f"{_RELATIVE}: convert a RoBERTa or BERT of its language",
     "deberta-v2": f"{_RELATIVE}: in mDeBERTa's place {_XLM_R}",
@@ -277,7 +277,7 @@ def setting(config: Any, name: str) -> Any:
     return getattr(config, own, None) if isinstance(own, str) else own
 
 
-# Names of one tensor, where the config ties input and output embeddings: a file may hold either alone.
+# Two names of one tensor where the config ties input and output embeddings. A file may hold only one of them.
 TIED = (
     (WORDS, DECODER_WEIGHT),
     (WORDS, "cls.predictions.decoder.weight"),
@@ -306,7 +306,7 @@ class Mapping:
 
     architecture: str
     names: dict[str, str]
-    has_global: bool  # the source already holds global projections: an old long checkpoint
+    has_global: bool  # the source holds global projections, so it is long already
     notes: list[str]
 
 
@@ -386,7 +386,7 @@ def _head(family: Family, given: dict[str, str], config: Any) -> tuple[Head | No
     if named and not head:
         notes.append(f"the config says {architecture}, but that head's tensors are not in the file")
     if not head:
-        # `classifier.weight` alone does not tell token from sequence classification: only the architecture does.
+        # Both token and sequence classification have a `classifier.weight`. Only the architecture tells them apart.
         telling = [h for h in family.heads.values() if "classifier.weight" not in h.required]
         head = next((h for h in telling if h.required.keys() <= given.keys()), None)
     activation = family.head_activation or setting(config, "hidden_act")

@@ -19,20 +19,20 @@ from .checkpoint import PICKLED, SAFETENSORS, Output, read_checkpoint, write_saf
 
 LIST = "modules.json"
 SETTINGS = "config_sentence_transformers.json"  # prompts, similarity, the kind of model
-ENCODER_SETTINGS = "sentence_bert_config.json"  # maximal length, lower case
-# What older releases called the last.
+ENCODER_SETTINGS = "sentence_bert_config.json"  # longest input, lower case
+# The older releases' names of ENCODER_SETTINGS too.
 ENCODER_SETTINGS_NAMES = (
     ENCODER_SETTINGS,
     *(f"sentence_{kind}_config.json" for kind in ("roberta", "distilbert", "camembert", "albert", "xlm-roberta")),
 )
-# The one native class of transformers that gives its first token global attention unasked is the classifier: it is
-# loaded for what stands below its head, so that sentence-transformers needs no code of ours.
+# Only one native class gives its first token global attention unasked: the classifier. sentence-transformers loads it
+# and takes the hidden states below its head, and so needs no code of ours.
 FIRST_TOKEN_GLOBAL = {
     "transformer_task": "sequence-classification",
     "modality_config": {"text": {"method": "forward", "method_output_name": ["hidden_states", -1]}},
     "module_output_name": "token_embeddings",
 }
-# In the config.json of a cross-encoder: the activation on its scores, under the new and the old name.
+# Settings of a cross-encoder's config.json: the activation of its scores, by its new and its old name.
 SCORE_SETTINGS = ("sentence_transformers", "sbert_ce_default_activation_function")
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LONGEST = 65_536
 
-# Fields of the source's config that say the same in Longformer's; what is absent here is decided below or has no use.
+# Fields that mean the same in the source's config and in Longformer's. The others are decided below, or have no use.
 KEPT_FIELDS = (
     "vocab_size",
     "hidden_size",
@@ -104,7 +104,7 @@ def plan_tensors(
         else:
             outputs[name] = Output(tensor.dtype, tensor.shape, tensor.pieces)
     types = next(iter(outputs)).removesuffix(WORDS) + TYPES
-    if types not in outputs:  # DistilBERT has no token types: a row that adds nothing
+    if types not in outputs:  # DistilBERT has no token types, Longformer has: give it one row of zeros
         words = outputs[types.replace(TYPES, WORDS)]
         size = ITEM_BYTES[words.dtype] * words.shape[1]
         outputs[types] = Output(words.dtype, (1, words.shape[1]), lambda: [bytes(size)])

@@ -35,7 +35,7 @@ def publish(folder: str | Path, hub_model_id: str, *, private: bool = False) -> 
         stage_model(folder, staged, CONVERSION)
         card = Path(staged) / "README.md"
         text = card.read_text(encoding="utf-8")
-        card.unlink()  # it may be the same file as the folder's own
+        card.unlink()  # it may be a hard link to the folder's own card, which must stay as it is
         card.write_text(_name_in_card(text, hub_model_id), encoding="utf-8")
         return push_folder(
             staged,

@@ -26,12 +26,12 @@ class Source:
     """An encoder checkpoint on this machine."""
 
     name: str  # as the user wrote it
-    root: Path  # what the name stands for
-    folder: Path  # of config and weights: the root, but for an old folder of sentence-transformers
-    revision: str | None  # the commit, when it came from the Hub
+    root: Path  # the folder that the name stands for
+    folder: Path  # holds config and weights; below the root in old folders of sentence-transformers
+    revision: str | None  # the commit, if it came from the Hub
     config: "PreTrainedConfig"
-    files: tuple[str, ...]  # all that it consists of, on the Hub too: paths below its root
-    modules: Modules | None  # where it is a folder of sentence-transformers
+    files: tuple[str, ...]  # paths below the root of all its files, also of those that are not downloaded
+    modules: Modules | None  # if it is a folder of sentence-transformers
 
     def tensors(self) -> dict[str, Tensor]:
         """Name -> tensor; a tensor with two names (a tied output embedding) has both, whichever the file gives it."""
@@ -55,7 +55,7 @@ class Source:
                 advice = "put the tokenizer's files beside config.json"
             raise UserError(f"no tokenizer could be loaded from {self.name!r} ({one_line(error)}): {advice}") from error
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)) + 4:
-            # Without files some classes come up with nothing but special tokens, and without a word.
+            # Without their files some classes load with special tokens alone, and raise no error.
             raise UserError(
                 f"the tokenizer of {self.name!r} has no vocabulary: put the tokenizer's files beside config.json"
             )
@@ -136,7 +136,7 @@ def _config(folder: Path, name: str) -> "PreTrainedConfig":
         config = AutoConfig.from_pretrained(folder, return_dict=True, output_attentions=False, trust_remote_code=False)
     except (ValueError, TypeError, StrictDataclassError) as error:
         raise UserError(f"config.json of {name!r} cannot be read ({one_line(error)}): mend it") from error
-    # What config.json asks for may be absent here.
+    # The kind of attention that config.json names may be missing on this machine.
     config._attn_implementation = "eager" if model_type == "longformer" else "sdpa"
     if config.pad_token_id is None and FAMILIES[model_type].positions_after_padding:
         raise UserError(
@@ -146,7 +146,7 @@ def _config(folder: Path, name: str) -> "PreTrainedConfig":
     return config
 
 
-# What a tokenizer or a card may consist of; the weights are fetched by name, since a repository holds several forms.
+# The files of tokenizers and cards. Weights are fetched by name, since a repository may hold them in several forms.
 SMALL_FILES = (
     "README.md",
     "tokenizer*",
@@ -170,17 +170,17 @@ def download(repo_id: str, revision: str | None = None) -> Path:
     def fetch(name: str, revision: str | None) -> Path | None:
         try:
             return Path(hf_hub_download(repo_id, name, revision=revision))
-        except LocalEntryNotFoundError:  # a Hub that does not answer has said nothing of its files
+        except LocalEntryNotFoundError:  # the Hub did not answer, so the file may be there
             if not constants.HF_HUB_OFFLINE:
                 raise
-            return None  # off line and not in the cache: another form of the weights may be
+            return None  # off line: the cache may hold the weights in another form
         except EntryNotFoundError:
             return None
 
     # Old folders of sentence-transformers have no config.json at the top.
     top = fetch("config.json", revision) or fetch(LIST, revision) or Path(hf_hub_download(repo_id, "config.json"))
     folder, commit = top.parent, top.parent.name
-    # The cache names a snapshot by its commit; a branch that moves meanwhile changes nothing.
+    # The cache names a snapshot by its commit. From here on the commit is asked for, since the branch may move.
     fetch(LIST, commit)
     modules = find_modules(folder)
     stem = f"{modules.entries[0]['path']}/".lstrip("/") if modules else ""
@@ -199,11 +199,11 @@ def download(repo_id: str, revision: str | None = None) -> Path:
     return folder
 
 
-# What a conversion reads, and other forms of the same weights.
+# Files that a conversion reads, or that hold the same weights in another form. All others are reported as left out.
 READ = (*SMALL_FILES, "config.json", "model*.safetensors*", "pytorch_model*.bin*", "tf_model*.h5",
         "flax_model*.msgpack", "rust_model.ot", "onnx/*", "openvino/*", "coreml/*")  # fmt: skip
 
-# Entries of a config.json that the result has in another form, or that say nothing of what the model computes.
+# Settings that the result has in another form, or that change nothing of what the model computes. Others are reported.
 READ_SETTINGS = (
     *KEPT_FIELDS,
     *SCORE_SETTINGS,

@@ -14,8 +14,8 @@ from .families import FAMILIES
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-# Families whose question answering is trained with type 0 on the question and 1 on the document. The rows of the type
-# table do not say it: a RoBERTa may have two, and a BERT made long has its two, which no question was told by.
+# Families whose question answering is trained with type 0 on the question and 1 on the document. The size of the type
+# table does not tell: a RoBERTa may have two rows, a BERT made long has two, and both may be trained without types.
 TYPED = ("bert", "albert", "electra", "roformer", "ernie", "big_bird", "convbert", "megatron-bert", "mobilebert",
          "nystromformer", "rembert", "squeezebert")  # fmt: skip
 

@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from .banded_cpu import BandedAttention, Row, make_row
 from .banded_gpu import BlockMask, fused_attention, make_block_mask
 
-# On a CPU a walk over blocks; on an accelerator a fused kernel; one large product where neither can be had.
+# A walk over blocks on a CPU, a fused kernel on an accelerator, one large product where neither is possible.
 Way = Literal["walk", "kernel", "product"]
 
 
@@ -67,10 +67,10 @@ def make_plan(
         is_global, padding = mask == 2, mask <= 0
         local = ~(padding | is_global)
         kinds = local.to(torch.int8) + 2 * is_global.to(torch.int8)
-        count = _most(is_global, unit=1 if way == "walk" else 8)  # compiled layers then meet few numbers
-        # A compiled or exported graph serves any number of global tokens, none too.
+        count = _most(is_global, unit=1 if way == "walk" else 8)  # few different sizes: each may be compiled anew
+        # A compiled or exported graph has to serve any number of global tokens, so it has this part even for none.
         if torch.compiler.is_compiling() or count:
-            # Global tokens first, in their order: no ONNX operation sorts stably.
+            # Global tokens first, in their order. ONNX has no stable sort, so other tokens get larger keys.
             every = torch.arange(shape[1], device=device)
             first = torch.where(is_global, every, every + shape[1]).topk(count, dim=1, largest=False).indices
             global_tokens = GlobalTokens(first, is_global.gather(1, first))
@@ -92,7 +92,7 @@ def _most(marked: Tensor, unit: int) -> int:
     """
     if not torch.compiler.is_compiling():
         return min(-(-int(marked.sum(1).amax()) // unit) * unit, marked.shape[1])
-    least = min(2, marked.shape[1])  # inductor cannot lay out products of perhaps one row
+    least = min(2, marked.shape[1])  # inductor fails on products that may have a single row
     with torch._dynamo.patch_dynamo_config(capture_scalar_outputs=True):
         count: Any = marked.sum(1).amax(0).clamp(min=least).item()
     torch._check(count >= least)
@@ -144,7 +144,7 @@ def _blocks(x: Tensor, reach: int, around: int) -> Tensor:
     length = x.shape[1]
     if torch.compiler.is_exporting():
         return x[:, _positions(length, reach, x.device)[around].clamp(0, length - 1)]
-    # The gradient of slices is a sum of slices; that of indices sorts them first.
+    # Slices and not indices: their gradient is a sum of slices, while that of indices sorts them first.
     filled = F.pad(x, (0, 0, 0, 0, around * reach, around * reach + -length % reach))
     blocks = filled.unflatten(1, (-1, reach))
     if not around:
@@ -157,7 +157,8 @@ def _visible_keys(local: Tensor, global_tokens: GlobalTokens | None, reach: int)
     queries, keys = _positions(length, reach, local.device)
     seen = local[:, keys.clamp(0, length - 1)] & (keys >= 0) & (keys < length)
     distance = (keys[:, None] - queries[:, :, None]).abs()
-    # Every query sees itself, so that no row of the softmax is empty; what is not local is cleared afterwards.
+    # Every query sees itself, so that no row of the softmax is empty. The rows of tokens that are not local are cleared
+    # later.
     band = (seen[:, :, None] & (distance <= reach)) | (distance == 0)
     if global_tokens is None:
         return band

@@ -75,7 +75,7 @@ class BandedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, query, key, value, rows, reach, dropout_p, again):
-        # The seed comes from the default generator, so that manual_seed and checkpointing rule the dropout too.
+        # A seed from the default generator: manual_seed and gradient checkpointing then repeat the dropout.
         seed = int(torch.randint(2**62, ())) if dropout_p else 0
         ctx.save_for_backward(query, key, value)
         ctx.arguments = rows, reach, dropout_p, seed, again
@@ -93,7 +93,7 @@ class BandedAttention(torch.autograd.Function):
     def backward(ctx, grad_context):
         query, key, value = ctx.saved_tensors
         rows, reach, dropout_p, seed, again = ctx.arguments
-        if torch.is_grad_enabled():  # create_graph=True: what follows below leaves no graph
+        if torch.is_grad_enabled():  # create_graph=True; the code below leaves no graph
             if dropout_p:
                 raise RuntimeError(
                     "The fast attention has no second derivatives with dropout on the attention weights: call "
@@ -117,7 +117,7 @@ class BandedAttention(torch.autograd.Function):
                 used = weights if block.kept is None else weights * block.kept
                 values = _beside(of_values, global_v, v[:, block.keys])
                 grad_scores = of_scores.take(*weights.shape)
-                # The softmax is linear going backward, so that the scale of the scores can come in here.
+                # The softmax's gradient is linear in what it receives, so the scale of the scores can come in here.
                 torch.baddbmm(
                     weights,
                     grad_block,
@@ -149,13 +149,14 @@ def _walk(query: Tensor, key: Tensor, row: Row, reach: int, dropout_p: float, se
     """Go over the queries of one row in blocks; `query` and `key` are (heads, length, width)."""
     heads, _, width = query.shape
     count, length = len(row.global_tokens), row.last - row.first
-    # Wide blocks waste products outside the band, narrow ones calls; half precision sums its gradients in fewer parts.
+    # Wide blocks compute more outside the band, narrow ones need more calls. In half precision blocks are wider, since
+    # fewer parts of a gradient are then rounded and summed.
     largest = min(max(reach, 64), 128 if query.element_size() > 2 else 256)
     size = -(-length // -(-length // largest)) if length else 1
     of_scores, of_keys = ReusedMemory(query), ReusedMemory(query)
     outside = query.new_full((size, size), -torch.inf)
     before, after = outside.tril(-1), outside.triu(1)
-    # Finite, so that a masked token among masked ones has weights at all; its output is cleared.
+    # Finite, since a row of -inf alone would make NaN: a masked token may see masked ones only. Its output is cleared.
     hiding = query.new_zeros(row.last)
     hiding[row.hidden] = torch.finfo(query.dtype).min / 2
     global_key = key[:, row.global_tokens]

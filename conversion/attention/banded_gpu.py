@@ -23,14 +23,14 @@ def make_block_mask(mask: Tensor, reach: int) -> BlockMask:
     """
     batch, length = mask.shape
     size = 128 if reach >= 64 else 64
-    count = max(2, -(-length // size))  # a graph for several blocks does not serve one
+    count = max(2, -(-length // size))  # a kernel compiled for several blocks refuses a single one
     blocks = torch.nn.functional.pad(mask, (0, count * size - length)).view(batch, 1, count, size)
     number = torch.arange(count, device=mask.device)
     apart = (number[:, None] - number).abs()  # (blocks of queries, blocks of keys)
     every = (blocks == 2).all(-1)[:, :, None] | ((blocks > 0).all(-1)[:, :, None] & ((apart + 1) * size - 1 <= reach))
     some = ((apart - 1) * size < reach) & (blocks == 1).any(-1)[:, :, None]
     some = (some | (blocks == 2).any(-1)[:, :, None] | (apart == 0)) & ~every
-    reach_there = torch.full((), reach, device=mask.device)  # a number would tie the kernel to it
+    reach_there = torch.full((), reach, device=mask.device)  # with a plain number each reach is compiled anew
 
     def visible(b: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         kind = mask[b, key]
@@ -56,7 +56,8 @@ def fused_attention(query: Tensor, key: Tensor, value: Tensor, visible: BlockMas
 
 @cache
 def _kernel() -> Any:
-    # One graph for all lengths and batches above one; without fullgraph it would fall back to a square of scores.
+    # dynamic: one kernel for all lengths, and for all batches of more than one row. fullgraph: a failure raises, where
+    # torch would silently compute all pairs of tokens.
     settings: dict[str, Any] = {"dynamic": True, "fullgraph": True, "recompile_limit": 64}
     return torch.compile(flex_attention, **settings)
 
@@ -73,6 +74,6 @@ def trouble(device: torch.device, dtype: torch.dtype, heads: int, width: int) ->
             fused_attention(x, x, x, make_block_mask(mask, 128)).sum().backward()
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # no Triton, no C compiler, too old a card, too wide a head: each fails in its own way
+    except Exception as error:  # no Triton, no C compiler, an old card, a wide head: each raises another type
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0][:200]}"
     return None

@@ -26,11 +26,11 @@ from .banded_gpu import trouble
 
 logger = logging.get_logger(__name__)
 Model = TypeVar("Model", bound=nn.Module)
-# What is compiled on request: a linear map each, and the element-wise work around it. A whole layer would drag the
-# band's blocks into the graph, whose symbolic sizes take minutes.
+# What is compiled on request. Each is a linear map with the element-wise work around it. A whole layer would take the
+# blocks of the band into the graph, and their symbolic sizes cost minutes.
 _ELEMENTWISE = (native.LongformerSelfOutput, native.LongformerIntermediate, native.LongformerOutput)
 _COMPILED = {"dynamic": True}
-_SLICE = 512  # tokens of a feed-forward at a time: fewer cost the products speed, more leave the cache
+_SLICE = 512  # tokens of a feed-forward at a time: with fewer the products are slow, more do not fit the cache
 
 
 def use_fast_attention(model: Model, compile: bool = False) -> Model:
@@ -87,7 +87,7 @@ def _bound_forwards(module: nn.Module) -> list[str]:
     return bound
 
 
-# The subclasses keep their parents' names, which `save_pretrained` writes into config.json and accelerate looks up.
+# The subclasses have their parents' names: `save_pretrained` writes them to config.json, and accelerate looks them up.
 
 
 class LongformerModel(native.LongformerModel):
@@ -159,7 +159,7 @@ class LongformerModel(native.LongformerModel):
     def _check_length(self, input_ids: Tensor, position_ids: Tensor | None) -> None:
         """Refuse more tokens than there are positions: on a GPU the lookup would end the process's every later call."""
         embeddings = self.embeddings
-        most = embeddings.position_embeddings.num_embeddings - embeddings.padding_idx - 1  # positions follow padding's
+        most = embeddings.position_embeddings.num_embeddings - embeddings.padding_idx - 1  # tokens follow padding's row
         if torch.compiler.is_compiling() or position_ids is not None or input_ids.shape[1] <= most:
             return
         tokens = int((input_ids != embeddings.padding_idx).sum(1).amax())
@@ -174,7 +174,7 @@ def _choose(layers: Sequence[native.LongformerSelfAttention], hidden_states: Ten
     device = hidden_states.device
     if device.type == "cpu":
         return "product" if torch.compiler.is_compiling() else "walk"
-    # A dropout that the kernel does not have; layers on other devices, whose masks would have to follow.
+    # The kernel has no dropout. Layers on another device would need the masks there too.
     drops = any(layer.training and layer.dropout for layer in layers)
     if torch.compiler.is_exporting() or any(layer.query.weight.device != device for layer in layers):
         return "product"
@@ -217,8 +217,8 @@ class LongformerLayer(native.LongformerLayer):
     """LongformerLayer whose feed-forward goes over slices of the tokens on a CPU, unless gradients are wanted."""
 
     def ff_chunk(self, attn_output):
-        # The activations of a whole input leave the cache, and are fresh pages every time. Hooks expect them whole, and
-        # autocast may convert the weights for each slice anew.
+        # The activations of a whole input do not fit the cache, and their memory is new each time. But hooks expect
+        # them whole, and autocast may convert the weights for each slice again.
         whole = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
         modules = *self.intermediate.modules(), *self.output.modules()
         if whole or attn_output.device.type != "cpu" or any(map(_is_hooked, modules)):
@@ -241,7 +241,7 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
             positions, used = plan.global_tokens
             rows = self._global_rows(hidden_states, positions, plan.padding, dropout_p)
             index = positions[:, :, None].expand_as(rows)
-            # A slot that fills up its row of the batch points at some other token, which keeps what it has.
+            # A row with fewer global tokens has spare slots. They point at other tokens, which keep their values.
             rows = torch.where(used[:, :, None], rows.to(context.dtype), context.gather(1, index))
             context = context.scatter(1, index, rows)
         return (context,)
@@ -260,7 +260,7 @@ class LongformerSelfAttention(native.LongformerSelfAttention):
         tokens = hidden_states.gather(1, positions[:, :, None].expand(-1, -1, width))
         query = self.query_global(tokens).view(split).transpose(1, 2) / math.sqrt(self.head_dim)
         key, value = self.key_global, self.value_global
-        # In a compiled or exported graph the number is open: few, then.
+        # In a compiled or exported graph the count is not known: take it to be few.
         few = guard_or_true(count * self.num_heads < width) and _is_plain(key) and _is_plain(value)
         if few:
             key_weight, value_weight = (m.weight.view(self.num_heads, self.head_dim, width) for m in (key, value))
@@ -288,7 +288,7 @@ def _is_plain(module: nn.Module) -> bool:
     """Whether reading the weights is the same as calling the module: no adapter, no quantisation, no hook."""
     return (
         type(module) is nn.Linear
-        and not is_traceable_wrapper_subclass(module.weight)  # torchao's and DTensor's weights are such
+        and not is_traceable_wrapper_subclass(module.weight)  # as torchao's quantised weights and DTensor's parts are
         and not _is_hooked(module)
     )
 
