@@ -11,7 +11,8 @@ kept); `publish` (the page as a Space; a command); `quickstart` (the whole line;
 
 import os
 
-# Before torch is loaded: OpenMP's threads would else spin for long while they wait, which slows a busy machine; that
-# they sleep at once (OMP_WAIT_POLICY=PASSIVE) slows a quiet one. Spinning for a moment costs neither: docs/space.md.
+# This has to stand before torch is loaded. By default OpenMP's threads spin for long while they wait, which slows a
+# busy machine. With OMP_WAIT_POLICY=PASSIVE they sleep at once, which slows a quiet one. A short spin slows neither:
+# see docs/space.md.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -59,7 +59,7 @@ def main() -> None:
         help="path under which a proxy shows the page, such as /ask, where it is not the root of its host",
     )
     arguments = parser.parse_args()
-    in_environment = port_of_environment()  # gradio reads it too, while it is imported
+    in_environment = port_of_environment()  # also with --port: gradio fails on a bad one while it is imported
     port = in_environment if arguments.port is None else arguments.port
     check_port(arguments.host, port)
     quiet()

@@ -39,7 +39,7 @@ class Asking:
         except UserError as error:
             logger.info("refused: %d characters of document, %d of question", len(document), len(question))
             yield status.problem_html(str(error), say), ""
-        except InterruptedError:  # the visitor pressed Stop, or left
+        except InterruptedError:
             logger.info("stopped")
             yield status.stopped_html(say), ""
         else:

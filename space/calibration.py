@@ -19,7 +19,7 @@ from foundation.files import read_json, write_atomically
 from training.qa.answers import Answer, Answers
 from training.scoring.record import CALIBRATION
 
-# A rival below this share that touches a better place adds nothing to it.
+# A place below this share that touches a better one tells a reader nothing more.
 TRIFLE = 0.01
 
 

@@ -173,7 +173,7 @@ def _candidates(reading: Reading, document: str, words: Words) -> str:
       <td>{_probability(answer.probability)}</td></tr>"""
         for rank, answer in enumerate(reading.answers, start=1)
     )
-    # Where the page is not sure, the right place may well be among the others.
+    # If the page is not sure, the other places are open: the right one may be among them.
     others = "" if reading.answered else " open"
     return f"""
   <details class="others"{others}><summary>{escape(words("others", count=len(reading.answers)))}</summary>

@@ -13,8 +13,8 @@ from space.sentences import sentence
 
 _OPEN, _CLOSE = "\"“”„«»「『《‘'", "\"“”«»」』》’'"
 _TERM = rf"[{_OPEN}][ \u00a0]?(?P<term>[^\W\d_](?:[^\n{_OPEN}{_CLOSE}]|(?<=\w)['’](?=\w)){{0,59}}?)[ \u00a0]?[{_CLOSE}]"
-# What follows a term that is defined there: en, sv/da/no, de, nl, fr, es/pt, it, fi, pl, ro, ru/uk, el, ar, hi, vi, zh,
-# ja, ko, th, tr.
+# The words after a term that a text defines, in this order of languages: en, sv/da/no, de, nl, fr, es/pt, it, fi, pl,
+# ro, ru/uk, el, ar, hi, vi, zh, ja, ko, th, tr.
 _VERBS = (
     "(?:shall |will )?(?:means?|mean|refers? to|denotes?|includes?|has the meaning|have the meaning)",
     "(?:avser|avses|betyder|betecknar|innebär|menas|forstås|betegner|betyr)",
@@ -42,9 +42,9 @@ _MEANS = re.compile(
     rf"|{_TERM.replace('term', 'unspaced')}\s?(?:系指|是指|指|とは|란|이란)",
     re.IGNORECASE,
 )
-# (the "X"), (hereinafter the "X"), （以下简称“X”）
+# In brackets: (the "X"), (hereinafter the "X"), （以下简称“X”）.
 _NAMED = re.compile(rf"[(（\[][^()（）\[\]\n]{{0,60}}?{_TERM}[^()（）\[\]\n]{{0,40}}[)）\]]")
-# A line of its own in a list of definitions: Expert: ..., Expert – ...
+# As a line in a list of definitions: Expert: ..., Expert – ...
 _LISTED = re.compile(
     r"^[ \t*•-]{0,4}(?P<term>[^\W\d_][^\n:.]{1,58}?)\*{0,2}[ \t]*(?::|：| [–—] )(?=[ \t]*\S)", re.MULTILINE
 )
@@ -54,7 +54,7 @@ _HEADING = re.compile(
     r"تعريفات|تعاريف|定义|定義|用語)\b[^\n]{0,40}$",
     re.MULTILINE | re.IGNORECASE,
 )
-# Letters of such a part, parts, and definitions that are looked at: a document may be made to hold nothing else.
+# At most so many characters of a list, lists, and definitions are read: a document may hold nothing else.
 LISTED_WITHIN, PARTS, MOST = 6_000, 3, 2_000
 
 

@@ -34,7 +34,7 @@ MAX_MEMORY_BYTES = 2 * 2**30
 
 _SECRET = re.compile("TOKEN|SECRET|PASSWORD|_KEY", re.IGNORECASE)
 
-# The file in space/files that reads each kind, and its function; imported where it is needed.
+# The module in space/files that reads each kind, and its function. It is imported only when it is needed.
 READERS = {
     ".txt": "plain_text.read",
     ".md": "plain_text.read",
@@ -51,7 +51,7 @@ READERS = {
     ".tsv": "sheet_text.read_csv",
 }
 SUFFIXES = tuple(READERS)
-# Older kinds, and what to save them as.
+# Kinds that are not read, and what to save them as.
 _OLDER = {".doc": ".docx", ".dot": ".docx", ".xls": ".xlsx", ".ppt": ".pptx", ".pages": ".docx", ".numbers": ".xlsx",
           ".key": ".pptx", ".ods": ".xlsx", ".odp": ".pptx", ".docm": ".docx", ".xlsm": ".xlsx", ".pptm": ".pptx",
           ".mobi": ".epub", ".azw3": ".epub", ".xhtml": ".html", ".mht": ".html"}  # fmt: skip
@@ -76,7 +76,7 @@ def read_document(path: str | Path) -> DocumentFile:
     """
     path = Path(path)
     _check_file(path)
-    # No secret of the page's reaches the process that parses what a stranger made.
+    # The child process parses a stranger's file, so it gets none of the page's secrets.
     environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
     try:
@@ -92,7 +92,7 @@ def read_document(path: str | Path) -> DocumentFile:
     if child.returncode == USER_ERROR:
         raise UserError(child.stderr.decode(errors="replace").strip().removeprefix("error: "))
     if child.returncode != 0:
-        # The last line names the exception; should the fault be ours, this is where it shows.
+        # The last line names the exception. If the fault is ours, the log shows it.
         logger.warning("a file was not read: %s", child.stderr.decode(errors="replace").strip().split("\n")[-1][:200])
         kind = path.suffix.lstrip(".").lower()
         raise UserError(f"{name_of(path)} is damaged or not a real {kind} file: save it again, or paste its text")
@@ -157,12 +157,12 @@ def _check_file(path: Path) -> None:
 def _limit_this_process() -> None:
     try:
         import resource
-    except ImportError:  # Windows has no such ceilings; the parent's time limit still holds
+    except ImportError:  # Windows has no such limits; the parent's time limit still holds
         return
     for kind, ceiling in ((resource.RLIMIT_AS, MAX_MEMORY_BYTES), (resource.RLIMIT_CPU, MAX_SECONDS)):
         hard = resource.getrlimit(kind)[1]
         lower = ceiling if hard == resource.RLIM_INFINITY else min(ceiling, hard)
-        # macOS refuses a ceiling on address space; the parent's time limit still holds.
+        # macOS refuses a limit on address space. The parent's time limit still holds.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (lower, lower))
 

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio import queueing, state_holder
 
-# Sessions kept. They say which questions a field offers; a visitor whose session went chooses the example again.
+# Sessions that are kept. They hold the questions that a field offers. A visitor without one chooses the example again.
 SESSIONS = 1_000
 
 

@@ -7,9 +7,9 @@ import math
 from functools import cache
 from typing import Any
 
-# Letters of the document that are looked at, around its best place: a document may hold several languages.
+# Characters around the document's best place that are looked at, since a document may hold several languages.
 SURROUNDINGS = 1_000
-# Another language has to be e^3 times as likely as the document's own: a name or a single word proves little.
+# Another language than the document's has to be e^3 times as likely, since a name or a single word proves little.
 MARGIN = 3.0
 
 

@@ -10,10 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from space.documents import MAX_FILE_BYTES
 from space.pages import ROUTES
 
-# Readings that take turns, and questions that may wait behind them; the next visitor is told that the page is busy.
+# Readings that take turns, and questions that may wait behind them. Whoever comes then is told that the page is busy.
 READINGS = 40
 QUEUE_LENGTH = 20
-# A file at its limit, or a document of 1,000,000 characters in JSON's longest escapes, and room for the wrapping.
+# Enough for the largest file, or for 1,000,000 characters in JSON's longest escapes, and for what is sent around them.
 MAX_BODY_BYTES = MAX_FILE_BYTES + 2**20
 TOO_LARGE = f"That is more than {MAX_FILE_BYTES // 2**20} MB: send a smaller file, or paste its text."
 
@@ -39,7 +39,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY_BYTES:
-                raise HTTPException(413, TOO_LARGE)  # whoever reads the body passes it on
+                raise HTTPException(413, TOO_LARGE)
             return message
 
         await self.app(scope, count, send)

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-# What lies around the page, where gradio lets page.css not reach: it puts its own names before each selector.
+# Styles around the page. In page.css they would not work: gradio puts its own names before each selector there.
 FRAME = """
 .gradio-container > .main { padding-block: 14px 8px !important; }
 @media (max-width: 760px) {

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from space.words import Words
 
-# A form feed is where a page ends, in the text of a PDF and in old text files.
+# A form feed ends a page, in the text of a PDF and in old text files.
 PAGE = "\f"
 _GAP = re.compile(r"\n[ \t]*\n[^\S\f]*")
 

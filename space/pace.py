@@ -31,7 +31,7 @@ def warmed_up(reader: Reader) -> Pace:
     """The pace of a first reading, of an example: what is loaded late is loaded by it, and not before a visitor."""
     example = next(iter(examples().values()))
     pace = Pace()
-    for _ in range(2):  # the first one loads
+    for _ in range(2):  # the first reading also loads the model, so only the second is measured
         reading = reader.read(example.text, example.questions[0])
     pace.note(reading.tokens, reading.seconds)
     return pace

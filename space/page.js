@@ -1,15 +1,15 @@
-// What the browser does by itself. Nothing here sends anything: what a visitor wrote before, and what was asked in this
-// tab, stays in the tab.
+// What the browser does by itself. Nothing here sends anything: a visitor's own text and the tab's questions stay in
+// the tab.
 (() => {
   const find = (selector) => document.querySelector(selector);
   const said = (name) => find(".masthead")?.dataset[name] ?? "";
   const wide = () => window.innerWidth >= 960;
-  const LEAST = 140; // pixels of the document that are shown at least
+  const LEAST = 140; // pixels: the smallest height of the document's box
   const update = (values) => ({ __type__: "update", ...values });
 
   // The answer.
 
-  // The document's box ends inside the window, below the card where there is room, and shows its mark.
+  // The document's box ends inside the window. If the card leaves it too little room, the page scrolls to the card.
   const fit = () => {
     const text = find("#document-text");
     if (!text) return;
@@ -19,7 +19,7 @@
     text.style.maxHeight = `${wide() ? Math.max(LEAST, room()) : Math.round(0.7 * window.innerHeight)}px`;
   };
 
-  // The card and the document may come a few frames after the event that brought them.
+  // The event comes a few frames before the card and the document are on the page.
   window.showAnswer = (frames = 0) => {
     const card = find("#answer .card");
     if (card?.dataset.result && !find("#document-text") && frames < 60) {
@@ -35,7 +35,7 @@
     fit();
     const text = find("#document-text"), mark = document.getElementById("answer-1");
     if (text && mark) {
-      // Paragraphs get their true height when they come near, so a jump lands a little off until all near ones have it.
+      // A paragraph gets its true height only when it comes near. So jump again until the place stays the same.
       const place = () => mark.getBoundingClientRect().top - text.getBoundingClientRect().top;
       let landed = NaN, still = 0, frames = 0;
       const bring = () => {
@@ -49,14 +49,14 @@
     keepFocus();
   };
 
-  // Ask and Stop take each other's place: the focus stays where they are.
+  // Ask and Stop take each other's place. The focus goes to the one that is there.
   const keepFocus = () => {
     if (document.activeElement === document.body) find("#ask:not(.hidden), #stop:not(.hidden)")?.focus({ preventScroll: true });
   };
 
   // The document: what was there before, edits, files.
 
-  let aside = null; // [text, name] that an example or a file took the place of
+  let aside = null; // [text, name] of the visitor's own document, while an example or a file is in its place
   const ownText = (name) => !window.about.examples.some(([, , title]) => title === name);
 
   window.putAside = (text, name) => {
@@ -95,7 +95,7 @@
     field.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
-  // A file that is too large is said where other files are, before it travels.
+  // A file that is too large is refused before it is sent, where the page speaks of files.
   const refuseLarge = (event) => {
     const [file] = event.target.files ?? [];
     if (event.target.type !== "file" || !file || file.size <= window.about.limit) return;
@@ -151,7 +151,7 @@
     find("#history-list")?.removeAttribute("hidden");
   };
 
-  // A cell that a spreadsheet would take for a formula begins with an apostrophe.
+  // A spreadsheet would run a cell such as =1+1. An apostrophe before it makes it text.
   const cell = (value) => {
     const text = `${value ?? ""}`;
     return `"${(typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
@@ -179,7 +179,7 @@
       [row.document, row.page && `p. ${row.page}`, row.start !== null && `${row.start}–${row.end}`]
         .filter(Boolean).join(", ")].filter(Boolean).join("\n")).join("\n\n");
     if (navigator.clipboard) await navigator.clipboard.writeText(text);
-    else { // a page on plain http has no clipboard of that kind
+    else { // browsers give no clipboard to a page on plain http
       const field = Object.assign(document.createElement("textarea"), { value: text });
       document.body.append(field);
       field.select();
@@ -194,7 +194,7 @@
 
   // The page.
 
-  // Gradio's panel for programs looks for two things that this page does not have: it hears so here, without a request.
+  // Gradio's panel asks the server for two things that this page does not have. Answer it here, without a request.
   const reach = window.fetch.bind(window);
   window.fetch = (what, options) => {
     const { pathname } = new URL(what.url ?? what, location.href);

@@ -30,7 +30,7 @@ from space.words import Words, chosen, words
 logger = logging.getLogger("space")
 HERE = Path(__file__).parent
 EXAMPLES = examples()
-# What the Ask and the Stop button show while a document is read, and otherwise.
+# The Ask and the Stop button, while a document is read and otherwise.
 BUSY = (gr.update(visible=False), gr.update(visible=True))
 IDLE = (gr.update(visible=True), gr.update(visible=False))
 
@@ -120,11 +120,11 @@ def build_page(reader: Reader, turns: Turns | None = None, pace: Pace | None = N
 
         private: dict[str, Any] = {"api_visibility": "private"}
         cleared = [answer, place]
-        # What stood in the field before is put aside by the browser itself, and never sent for it.
+        # The browser itself puts the visitor's text aside. It is not sent here for that.
         example.select(None, [document, name], back, js="window.putAside", **private)
         example.select(choose_example, example, [document, question, questions, notice, name, *cleared], **private)
         questions.select(lambda text: text, questions, question, queue=False, **private)
-        # A question of the visitor's own is none of the example's.
+        # A visitor who types a question has chosen none of the example's.
         question.input(None, None, questions, js="() => null", **private)
         document.input(None, [name], [name, notice, example, questions, *cleared], js="window.edited", **private)
         back.click(
@@ -139,9 +139,9 @@ def build_page(reader: Reader, turns: Turns | None = None, pace: Pace | None = N
             **private,
         )
         outputs = [answer, place, ask_button, stop_button]
-        # In the queue, because only there an error that begin raises shows as a message.
+        # In gradio's queue, because only there an error of `begin` is shown as a message.
         asked = gr.on([ask_button.click, question.submit], begin, None, None, concurrency_limit=None, **private)
-        # Each reads in its turn: the line is space/turns.py's, which goes window by window.
+        # No limit here, since space/turns.py lets readings take turns, window by window.
         read = asked.success(
             show_answer,
             [document, question, name],
@@ -196,7 +196,7 @@ def launch_options(reader: Reader) -> dict[str, Any]:
     """What gradio 6 takes at launch: looks, limits, and nothing that phones home or keeps a history."""
     about = {"limit": MAX_FILE_BYTES, "examples": [[e.name, e.key, e.title] for e in EXAMPLES.values()]}
     description = words()("lead").replace('"', "&quot;")
-    icon = '<link rel="icon" href="favicon.ico">'  # beside the page, also under a path of another host
+    icon = '<link rel="icon" href="favicon.ico">'  # a relative address, since a host may serve the page under a path
     head = f'{icon}<meta name="description" content="{description}"><style>{FRAME}</style>'
     return {
         "theme": theme(),

@@ -10,7 +10,7 @@ from space.reader import Reader
 from space.status import empty_html
 from space.words import Words, spoken, words
 
-# XQuAD's languages, for people.
+# How each language calls itself.
 LANGUAGES = {
     "ar": "العربية", "de": "Deutsch", "el": "Ελληνικά", "en": "English", "es": "Español", "hi": "हिन्दी",
     "ro": "Română", "ru": "Русский", "th": "ไทย", "tr": "Türkçe", "vi": "Tiếng Việt", "zh": "中文",

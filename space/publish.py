@@ -26,7 +26,7 @@ from space.app import main
 
 run(main)
 '''
-# Where README.md speaks of the adapter shipped with this project, and what takes its place.
+# README.md speaks of the shipped adapter from the first of these to the second. OWN takes its place.
 OURS = ("The model is multilingual-e5-small", "it can be wrong. ")
 OWN = """The model is [{name}](https://huggingface.co/{name}). It finds short answers that stand word for word in the
 text; it does not sum up, count or combine, and it can be wrong. """
@@ -69,7 +69,7 @@ def build(folder: Path, model_name_or_path: str | None = None, repo_id: str = "o
         start, rest = readme.split(OURS[0])
         readme = start + OWN.format(name=model_name_or_path) + rest.split(OURS[1])[1]
     card = SpaceCard(readme)
-    card.data["models"] = [model_name_or_path] if model_name_or_path else None  # which the Hub links to
+    card.data["models"] = [model_name_or_path] if model_name_or_path else None  # the Hub makes links of them
     header = card.data.to_dict()
     (folder / CARD).write_text(f"{str(card).rstrip()}\n\n{kept_line(header)}\n", encoding="utf-8")
     (folder / "space" / "requirements.txt").unlink()

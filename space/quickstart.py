@@ -27,9 +27,9 @@ from foundation.files import check_output_dir
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "hub_datasets" / "sample"
 PARTS = ("long/**", "finetuned/**", "scores/**", "scores-adapter/**", "logs/**")
-TAIL = 15  # lines of a failed command that are shown
+TAIL = 15  # lines that are shown of a failed command
 STEPS = 16
-QUESTION_ID = "printing-3-2"  # one of few that this small model answers across languages; see README, Status
+QUESTION_ID = "printing-3-2"  # one of the few that this small model answers across languages: see README, Status
 
 
 class Line(NamedTuple):

@@ -38,12 +38,12 @@ ADAPTER = Path(__file__).parent / "adapter"
 EMBEDDED_LABEL = "multilingual-e5-small made long, with this project's adapter"
 MAX_QUESTION_CHARACTERS = 1_000
 MAX_QUESTION_TOKENS = 128
-# Tokens that neighbouring windows share (score.py's default), or a quarter of a window shorter than 512.
+# Tokens that neighbouring windows share, score.py's default. Windows below 512 tokens share a quarter.
 DOC_STRIDE = 128
-# Spans that share the probability with "no answer", and their length in tokens: score.py's defaults.
+# Spans that share the probability with "no answer", and the longest of them in tokens: score.py's defaults.
 CANDIDATES = 20
 MAX_ANSWER_TOKENS = 30
-# Tokens that pass through the model at once, or one window where that is longer: the document's length costs no memory.
+# Tokens of a batch, which has at least one window. So a long document needs no more memory than a short one.
 BATCH_TOKENS = 4_096
 
 
@@ -55,8 +55,8 @@ class Progress:
     total: int
 
 
-# What a reading says of its best place. Off the question's language a low score says little, so that there the page
-# never claims that the document does not say.
+# What a reading says of its best place. If the question is in another language than the document, a low score proves
+# little, so the page never says ABSENT there.
 ANSWERED, UNCERTAIN, ABSENT = "answered", "uncertain", "absent"
 
 

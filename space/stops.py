@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from threading import Event, Lock
 
-# Seconds in which a session that asked has to begin to read; later its flag is forgotten, since it went away.
+# Seconds. A session that asked and has not begun to read by then has left, and its flag is forgotten.
 PATIENCE = 60.0
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 Step = TypeVar("Step")
 Result = TypeVar("Result")
 
-# How often one who waits hears how many are before him, in seconds.
+# Seconds between two messages to a waiting visitor of how many are in front.
 EVERY = 1.0
 
 

@@ -90,7 +90,7 @@ def _f1(folder: Path, scored: dict[str, Any], language: str, arguments: CompareA
     from training.scoring.run import languages_to_score
 
     check_metric(arguments.metric, language.split(".")[0])
-    asked = ScoreArguments.of_run(scored, folder)  # where changes that --on_bad_span makes are listed
+    asked = ScoreArguments.of_run(scored, folder)
     asked.data_dir = arguments.data_dir or asked.data_dir
     questions = gold_answers(languages_to_score(asked)[language]())
     inside = folder / language / "predictions.json"

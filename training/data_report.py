@@ -22,7 +22,7 @@ from training.runs.arguments import parse_alone
 if TYPE_CHECKING:
     import datasets
 
-# Column of the table: key of a language's report.
+# The table's columns, and the keys of their figures in the report.
 COLUMNS = {
     "questions": "questions", "unanswerable": "unanswerable", "same id": "duplicate_ids", "blank": "blank_questions",
     "not NFC": "not_nfc", "cut": "cut_questions", "golds": "golds", "too long": "long_golds",

@@ -17,11 +17,14 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from foundation.cli import UserError, run
 from training.finetuning.arguments import DEFAULTS, EXAMPLE, FinetuneArguments
 from training.runs.arguments import make_parser, parse
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 
 def main() -> None:
@@ -40,15 +43,15 @@ def main() -> None:
     finetune(arguments, training_args)
 
 
-def finetune(arguments: FinetuneArguments, training_args: Any) -> dict[str, float]:
+def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -> dict[str, float]:
     """Load, train, evaluate, save, push; returns the scores of the last evaluation (empty without --do_eval)."""
     from transformers import EarlyStoppingCallback, set_seed
 
     from training.finetuning.batches import TrainCollator
     from training.finetuning.card import write_card
     from training.finetuning.distillation import ShortReader
+    from training.finetuning.reading import local_files
     from training.finetuning.rows import load_rows
-    from training.finetuning.sources import local_files
     from training.finetuning.trainer import QATrainer
     from training.finetuning.windows import make_windows
     from training.qa.model import add_lora, check_max_length, load_qa_model, reads_at_most

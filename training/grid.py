@@ -21,7 +21,7 @@ from training.grids.plan import Narrowing, Plan, chosen_models, make_plan, parse
 from training.runs.arguments import parse_alone
 
 WHAT = ("list", "run", "aggregate")
-# In the class below `list` is a flag.
+# The class below has a flag `list`, which hides the type.
 Words: TypeAlias = list[str]
 Numbers: TypeAlias = list[int]
 

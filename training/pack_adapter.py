@@ -19,7 +19,7 @@ from training.runs.origin import origin_of
 from training.scoring.record import CALIBRATION, METRICS, SCORES, of_xquad, read_scores, write_scores
 
 WRITTEN = ("adapter_model.safetensors", "adapter_config.json", SCORES, CARD)
-LARGEST = 8_000_000  # bytes; what a repository of code can carry
+LARGEST = 8_000_000  # bytes; more is too much for a repository of code
 TEMPLATE = Path(finetuning.__file__).with_name("packed_card.md.j2")
 
 
@@ -130,7 +130,7 @@ def _write_card(
         about=f"{about.strip()} " if about else "",
         made_by=made_by,
         questions=" or ".join(f"{n:,}" for n in questions),
-        rows=[*xquad["languages"].items(), ("average", xquad["average"])],  # rounded once
+        rows=[*xquad["languages"].items(), ("average", xquad["average"])],
     )
 
 

@@ -13,12 +13,15 @@ A model that is no Longformer yet is converted first, into `<output_dir>/convert
 import logging
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
 from foundation.cards import public_path
 from foundation.cli import run
 from training.pretraining.arguments import DEFAULTS, EXAMPLE, PretrainArguments
 from training.runs.arguments import make_parser, parse, rewrite_thesis_flags
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 
 def main() -> None:
@@ -36,7 +39,7 @@ def main() -> None:
     pretrain(arguments, training_args)
 
 
-def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict[str, float]]:
+def pretrain(arguments: PretrainArguments, training_args: "TrainingArguments") -> dict[str, dict[str, float]]:
     """Score, train, score, save, push; returns {"before": metrics, "after": metrics} as far as they were asked for."""
     from transformers import set_seed
 
@@ -87,7 +90,7 @@ def pretrain(arguments: PretrainArguments, training_args: Any) -> dict[str, dict
         )
     if training_args.do_train:
         train_and_save(trainer, checkpoint)
-    # --load_best_model_at_end puts another step's weights into the model that was saved: theirs are the figures.
+    # With --load_best_model_at_end the saved weights are of an earlier step. The figures have to be of that step.
     best = trainer.state.best_model_checkpoint if training_args.load_best_model_at_end else None
     step = int(best.rpartition("-")[2]) if best else trainer.state.global_step
     scored = {entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry}

@@ -39,7 +39,7 @@ def main() -> None:
     from training.scoring.display import screen_table
     from training.scoring.run import score_checkpoint
 
-    # Without an accelerator the processes of a launch meet only when told that they are on CPUs.
+    # Without an accelerator the processes find each other only if they are told that they run on CPUs.
     state = PartialState(cpu=arguments.use_cpu or not torch.accelerator.is_available())
     scores = score_checkpoint(arguments, state)
     if state.is_main_process:

@@ -26,7 +26,7 @@ _IMAGE_DATA = "{urn:schemas-microsoft-com:vml}imagedata"
 _OBJECT = "{urn:schemas-microsoft-com:office:office}OLEObject"
 
 _WRAPPERS = {_W + name for name in ("sdt", "sdtContent", "customXml", "smartTag", "ins", "moveTo")}
-# What is not the text as it stands: properties, what was deleted or moved away, and the older twin of a drawing.
+# Not part of the visible text: properties, what was deleted or moved away, and the copy of a drawing for old programs.
 _SKIPPED = {_W + name for name in ("pPr", "rPr", "del", "moveFrom", "instrText")} | {_COMPATIBLE + "Fallback"}
 _SIGNS = {_W + "tab": "\t", _W + "br": "\n", _W + "cr": "\n", _W + "noBreakHyphen": "-"}
 _UNREAD = {_PICTURE: "pictures", _IMAGE_DATA: "pictures", _CHART: "charts", _OBJECT: "objects", _W + "del": "deletions"}
@@ -129,7 +129,7 @@ def _cells(row: Any) -> Iterator[str]:
     for child in row:
         if child.tag == _W + "tc":
             merged = child.find(f"{_W}tcPr/{_W}vMerge")
-            goes_on = merged is not None and merged.get(_W + "val") != "restart"  # its text stands in a row above
-            yield "" if goes_on else "\n".join(text for text in blocks(child, {}) if text.strip())
+            continues_above = merged is not None and merged.get(_W + "val") != "restart"
+            yield "" if continues_above else "\n".join(text for text in blocks(child, {}) if text.strip())
         elif child.tag in _WRAPPERS:
             yield from _cells(child)

@@ -11,7 +11,7 @@ from .package import Package, inside
 _CONTAINER = "{urn:oasis:names:tc:opendocument:xmlns:container}"
 _OPF = "{http://www.idpf.org/2007/opf}"
 _ENCRYPTED = "{http://www.w3.org/2001/04/xmlenc#}EncryptionMethod"
-# Fonts are scrambled by these in books that are free to read.
+# These scramble only fonts. The text of such a book is free to read.
 _FONTS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 
 

@@ -9,11 +9,11 @@ from typing import Any
 MAX_CHARACTERS = 1_000_000
 MAX_UNPACKED_BYTES = 200 * 2**20
 
-# Everything a screen cannot show and a tokenizer may choke on; tab, line feed and form feed (a page's end) stay.
+# Characters that a screen cannot show and that may break a tokenizer. Tab, line feed and form feed (a page's end) stay.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
-# A sentence of the page's, by its name in space/words, and the values in it.
+# The name of a sentence in space/words, and the values in it.
 Note = tuple[str, dict[str, Any]]
 
 

@@ -15,7 +15,7 @@ _BLOCKS = {"address", "article", "aside", "blockquote", "body", "caption", "cent
            "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6",
            "header", "hr", "html", "legend", "li", "main", "nav", "ol", "p", "pre", "section", "summary", "table",
            "ul"}  # fmt: skip
-# Between paragraphs, while the text is put together: no page holds it, since it is no character of HTML.
+# Marks the end of a paragraph while the text is put together. No page holds it, since HTML does not allow it.
 _BREAK = "\0"
 
 
@@ -31,7 +31,7 @@ def add(text: str, found: Found) -> None:
     from lxml import html
 
     parser = html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=False)
-    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)  # it names an encoding, which a text no longer has
+    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)  # it names an encoding, and lxml refuses that in decoded text
     if not text.strip():
         return
     root = html.document_fromstring(text, parser=parser)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from statistics import quantiles
 
 PAGE = "\f"
-# Lines at the top and at the bottom of a page that may be its running head or foot, and how often such a one repeats.
+# The lines at either edge of a page that may be a running head or foot. Such a line stands on so many pages at least,
+# and on this share of them.
 EDGE, REPEATED, SHARE = 2, 3, 0.3
 
 _HYPHEN = re.compile(r"([^\W\d_]+)[-\u2010\u00ad]$")
@@ -18,7 +19,7 @@ _PARTED = re.compile(r"\b([^\W\d_]{2,})[-\u2010\u00ad] ([^\W\d_]{2,})\b")
 _WORDS = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _ENDS = re.compile(r"[.!?:;。！？؟।…][\"'”’»)\]]*$")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uff00-\uffef、。]")
-# What numbers and roman numerals, which change from page to page, become when lines are compared.
+# Numbers and roman numerals change from page to page, so lines are compared without them.
 _COUNT = re.compile(r"\d+|\b[ivxlcdm]{1,7}\b", re.IGNORECASE)
 
 

@@ -18,7 +18,7 @@ from foundation.cli import UserError
 from .found import MAX_UNPACKED_BYTES, name_of
 
 MAX_PARTS = 10_000
-_OLE = b"\xd0\xcf\x11\xe0"  # the container of encrypted files, and of Word 97 and its kin
+_OLE = b"\xd0\xcf\x11\xe0"  # first bytes of encrypted files, and of files of Word 97 and its kin
 
 
 class Package:

@@ -18,7 +18,7 @@ def read(path: Path) -> Found:
         raise UserError(f"{name_of(path)} is not a PDF: save it again as PDF, or paste its text")
     try:
         reader = PdfReader(path)
-        # An empty password opens what is only protected against printing and copying out.
+        # The empty password opens a file that is only protected against printing and copying.
         locked = reader.is_encrypted and not reader.decrypt("")
     except DependencyError:
         locked = True

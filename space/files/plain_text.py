@@ -8,12 +8,13 @@ from space.language import language
 
 from .found import Found, name_of, tidy
 
-# Alike but for a few letters, and which of them a language was written in; all others in Windows-1252.
+# Encodings that differ in a few letters, so that a guess often takes the wrong one. Then the language decides:
+# _BY_LANGUAGE, else Windows-1252.
 _LATIN = {"cp1250", "cp1252", "cp1254", "cp1257", "latin_1", "hp_roman8", "cp1258",
           *(f"iso8859_{n}" for n in (2, 3, 4, 9, 10, 13, 14, 15, 16))}  # fmt: skip
 _BY_LANGUAGE = {**dict.fromkeys(("pl", "cs", "sk", "hu", "sl", "hr", "bs", "ro", "sq"), "cp1250"), "tr": "cp1254",
                 "az": "cp1254", **dict.fromkeys(("lt", "lv", "et"), "cp1257"), "vi": "cp1258"}  # fmt: skip
-# Bytes that are looked at to guess an encoding: more costs seconds and tells little.
+# Bytes that an encoding is guessed from. More take seconds and say little.
 SAMPLE = 200_000
 
 

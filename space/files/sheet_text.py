@@ -21,7 +21,7 @@ def read_xlsx(path: Path) -> Found:
     book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
     found = Found()
     for sheet in book.worksheets:
-        sheet.reset_dimensions()  # what a file says of its own size may be made up
+        sheet.reset_dimensions()  # a file may lie about its size
         rows = lines(row for row in _rows(sheet) if any(row))
         text = "\n".join(_until_full(rows, found))
         if text:

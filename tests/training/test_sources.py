@@ -14,8 +14,9 @@ from tests.training.launch import succeed
 from training.finetuning.across import Questions, ask_across
 from training.finetuning.arguments import FinetuneArguments
 from training.finetuning.mixture import DOCUMENT, Mixture, mix_lengths
+from training.finetuning.reading import local_files
 from training.finetuning.rows import Rows, load_rows
-from training.finetuning.sources import local_files, sources_of
+from training.finetuning.sources import sources_of
 from training.runs.checkpoints import contents
 
 from . import qa_tiny

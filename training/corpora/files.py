@@ -11,7 +11,7 @@ from foundation.cli import UserError
 from .sources import LANGUAGES
 
 DataFiles = str | Path | Sequence[str] | Mapping[str, Any]
-# The two-letter codes of ISO 639-1: what stands between two points of a name may be none of them (`train.qa.json`).
+# The two-letter codes of ISO 639-1, since not every two letters in a name are a language (`train.qa.json`).
 ISO_639_1 = (
     "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en "
     "eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv "
@@ -63,6 +63,7 @@ def _name_and_language(path: str | Path) -> tuple[str, str | None]:
     if match and match[1] in LANGUAGES.split():
         return stem[: match.start()], match[1]
     match = re.match(r"([a-z]{2}(?:-[a-z]{2})*)\.(?=.)", stem)
+    # `my.questions.json` means somebody's own questions, and not Burmese ones.
     if match and match[1] != "my" and all(code in ISO_639_1.split() for code in match[1].split("-")):
-        return stem[match.end() :], match[1]  # `my.questions.json` is somebody's, not Burmese
+        return stem[match.end() :], match[1]
     return stem, None

@@ -17,7 +17,7 @@ def load_hub(hub_id: str, config: str | None, split: str, source: Source | None 
     import datasets
     from huggingface_hub.errors import HTTPError
 
-    # The Hub's Parquet copies hold a folder for each configuration, and no card that would name them.
+    # A Parquet copy of the Hub has no card that names configurations. Each is a folder there.
     copy = source.revision if source else None
     where = {"data_dir": config, "revision": copy} if copy else {"name": config}
     try:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import datasets
 
 SAMPLE = Path(hub_datasets.__file__).parent / "sample"
-SAMPLE_HELD_OUT = 2  # the last articles of the sample are its validation split
+SAMPLE_HELD_OUT = 2  # articles at the sample's end, which are its validation split
 
 
 def load_qa(
@@ -195,7 +195,7 @@ def _in_languages(parts: Iterable[Found], language: str | None) -> Iterator[Foun
                 "rows a column language, or give one --language"
             )
         code = said or (asked[0] if asked else "en")
-        if not re.fullmatch(r"\w[\w.-]*", code):  # it becomes the name of a folder
+        if not re.fullmatch(r"\w[\w.-]*", code):  # the code becomes the name of a folder
             raise UserError(f"{source!r} has the language {code!r}: give a code such as de")
         seen[code] = None
         if asked is None or code in asked:

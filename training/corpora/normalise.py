@@ -15,8 +15,8 @@ ENGLISH_ARTICLES = re.compile(r"\b(a|an|the)\b")
 ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 TRIVIAQA_PUNCTUATION = {ord(char): " " for char in string.punctuation + "‘’´`"}
 
-# MLQA's table. The Arabic pattern is the official one as it stands: its first branch can never match, so every
-# "ال" goes, wherever in a word it is.
+# MLQA's table, the Arabic pattern with its fault: the first branch can never match. So "ال" is removed everywhere, also
+# inside a word.
 MLQA_ARTICLES = {
     "en": ENGLISH_ARTICLES,
     "es": re.compile(r"\b(un|una|unos|unas|el|la|los|las)\b"),
@@ -28,8 +28,8 @@ MLQA_ARTICLES = {
 }
 MLQA_HAN = re.compile("[\u4e00-\u9fa5]")
 
-# Articles for the language-aware score, as regular expressions on case-folded text. Turkish has none that is not
-# first of all a number ("bir"), and Finnish, Hindi, Russian, Thai and Chinese have none at all.
+# Articles for the language-aware score, as regular expressions on case-folded text. Turkish is left out, since its
+# "bir" is also the number one. Finnish, Hindi, Russian, Thai and Chinese have no articles.
 ARTICLES = {
     "en": r"\b(a|an|the)\b",
     "de": r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b",
@@ -46,12 +46,12 @@ ARTICLES = {
     "el": r"\b(ο|η|το|οι|τα|του|της|των|τον|την|τους|τις|ένας|μία|μια|ένα)\b",
     "ar": r"\bال(?=\w{2})",
 }
-# What writers leave out at will: Arabic's short vowels and tatweel, Hebrew's points and accents.
+# Marks that writers may leave out: Arabic's short vowels and tatweel, Hebrew's points and accents.
 OPTIONAL_MARKS = re.compile("[\u064b-\u0652\u0670\u0640\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")
-# Of Unicode's invisible format characters (Cf) those that are seen: signs that span a number or a verse.
+# Unicode counts these among the invisible format characters (Cf), but they show: signs around a number or a verse.
 SEEN = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 
-# Scripts that are written without spaces between words: each character is a token.
+# Scripts without spaces between words. Each character counts as a token.
 UNSPACED = re.compile(
     "[\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"  # kana, Han
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"  # Thai, Lao, Burmese, Khmer
@@ -103,7 +103,8 @@ def language_aware(text: str, language: str) -> str:
 
 def _without_articles(text: str, language: str) -> str:
     pattern = ARTICLES.get(language)
-    return re.sub(pattern.casefold(), " ", text) if pattern else text  # folding turns the Greek final sigma
+    # The text is case-folded, and so is the pattern: folding changes the final sigma of Greek articles.
+    return re.sub(pattern.casefold(), " ", text) if pattern else text
 
 
 def _words(text: str) -> str:
@@ -116,7 +117,7 @@ def _ascii_digit(char: str) -> str:
 
 def _split_unspaced(text: str) -> str:
     pieces = []
-    after_single = False  # the character before, combining marks left aside, is a token of its own
+    after_single = False  # whether the last character, combining marks aside, is a token of its own
     for char in text:
         if unicodedata.category(char).startswith("M"):
             pieces.append(char)

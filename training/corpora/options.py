@@ -1,7 +1,6 @@
 """How a data set's paragraphs become rows: its own way, and what a command line says instead."""
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
 
 from foundation.cli import UserError
 from hub_datasets.concat import ON_BAD_SPAN, QUESTIONS, ConcatOptions
@@ -33,7 +32,9 @@ class ConcatArguments:
     )
 
 
-def concat_options(dataset: str, asked: Any = None, changes_dir: str | None = None) -> ConcatOptions:
+def concat_options(
+    dataset: str, asked: ConcatArguments | ConcatOptions | None = None, changes_dir: str | None = None
+) -> ConcatOptions:
     """The options of `dataset`, with every one that `asked` has and that is not None in the place of its own.
 
     Args:

@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from foundation.cli import UserError
 from hub_datasets.concat import ConcatOptions
 
 XQUAD_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
 MLQA_LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
-# Two letters that are a language after _ or - at the end of a file's name: those of XLM-R, and nb.
+# At the end of a file's name, after _ or -, only these two letters mean a language: those of XLM-R, and nb.
 LANGUAGES = (
     "af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fr fy ga gd gl gu ha he hi hr hu hy id is it "
     "ja jv ka kk km kn ko ku ky la lo lt lv mg mk ml mn mr ms my nb ne nl no om or pa pl ps pt ro ru sa sd si sk sl so "
@@ -74,7 +73,7 @@ SOURCES = {
         metric="mlqa",
         languages=MLQA_LANGUAGES,
         config="mlqa.{context}.{question}",
-        # Its main branch holds a loading script, which `datasets` 4 and later refuse; the Hub's own Parquet copy loads.
+        # The main branch has a loading script, which `datasets` 4 and later refuse. This is the Hub's own Parquet copy.
         revision="refs/convert/parquet",
         folders=(".", "{split}", "MLQA_V1/{split}"),
     ),
@@ -105,7 +104,7 @@ SOURCES = {
 }
 GENERATED = ("terms", "babi_far")
 ALIASES = {"squad_long": "sq3", "xquad_long": "xq3", "triviaqa": "trivia_qa"}
-LONG_REPOSITORIES = ("squad_long", "xquad_long")  # what `hub_datasets.publish` publishes, in anybody's name
+LONG_REPOSITORIES = ("squad_long", "xquad_long")  # `hub_datasets.publish` gives them these names, under any owner
 
 
 def canonical_name(dataset: str) -> str:
@@ -126,7 +125,7 @@ def check_split(dataset: str, source: Source, split: str) -> None:
     raise UserError(f"--dataset {dataset!r} has no split {split!r}: {mend}")
 
 
-def reads_data_dir(dataset: str, data_files: Any = None) -> bool:
+def reads_data_dir(dataset: str, data_files: object = None) -> bool:
     """Whether official files of `dataset` are looked for in a data_dir; TriviaQA's documents are beside data_files."""
     source = SOURCES.get(canonical_name(dataset))
     if source is None or source.hub_id is None:
@@ -134,7 +133,7 @@ def reads_data_dir(dataset: str, data_files: Any = None) -> bool:
     return data_files is None or source.metric == "triviaqa"
 
 
-def check_data_dir(data_dir: str | None, *loads: tuple[str, Any]) -> None:
+def check_data_dir(data_dir: str | None, *loads: tuple[str, object]) -> None:
     """A UserError for a data_dir that none of the `loads`, (dataset, data_files), would look into."""
     if data_dir is not None and not any(reads_data_dir(*load) for load in loads):
         raise UserError(

@@ -64,8 +64,8 @@ def load_trivia_qa(
     else:
         paths = []
     evidence = str(Path(data_dir) / "evidence") if data_dir else None
-    # Documents of 77,000 questions do not fit in memory: the generator writes them to the cache of `datasets`, which
-    # keys them by these arguments: by what the files hold, and by this code, so that rows of older ones are unknown.
+    # The documents of 77,000 questions do not fit into memory, so a generator writes them to the cache of `datasets`.
+    # Their key there is made of its arguments: with the hashes of files and code in it, no old rows are found.
     code = Path(__file__).read_bytes() + Path(str(normalise.__file__)).read_bytes()
     given = {
         "files": [(str(path), _content_hash(path, evidence)) for path in paths],

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from conversion.embedded import LONG_NAME, NAME
 from foundation.cli import UserError
 from foundation.files import read_json
 from training.runs.arguments import SharedArguments
 from training.runs.origin import beside_model
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 EXAMPLE = """  accelerate launch training/embed.py --model_name_or_path embedded-long \\
       --train_file_path wiki.train.raw --do_train --max_steps 500 --output_dir runs/embedder"""
@@ -88,7 +91,7 @@ class EmbedArguments(SharedArguments):
         names = ("hidden_dropout_prob", "attention_probs_dropout_prob")
         return {} if dropout is None else dict.fromkeys(names, dropout)
 
-    def check(self, training_args: Any) -> None:
+    def check(self, training_args: "TrainingArguments") -> None:
         """Raise UserError for values that cannot work, before anything is loaded or written."""
         if not (training_args.do_train or training_args.do_eval):
             raise UserError("nothing to do: give --do_train, --do_eval or both")

@@ -21,7 +21,7 @@ from foundation.cli import UserError, one_line
 from training.qa.model import reads_at_most
 from training.runs.origin import beside_model
 
-# What a text is prefixed with, by its part in a search; sentence-transformers' names for the parts.
+# The prefix of a text by its part in a search. sentence-transformers has these names for the parts.
 E5_PROMPTS = {"query": "query: ", "document": "passage: "}
 PARTS = tuple(E5_PROMPTS)
 
@@ -68,15 +68,15 @@ def load_embedder(
     source = resolve(name)
     try:
         with _quiet():
-            ours = name in (NAME, LONG_NAME)  # read here as any encoder, so that every argument counts
-            if not ours and beside_model(source, "modules.json", revision) is not None:
+            embedded = name in (NAME, LONG_NAME)  # has modules, but without them all arguments of this call count
+            if not embedded and beside_model(source, "modules.json", revision) is not None:
                 model = st.SentenceTransformer(
                     source, revision=revision, device=device, trust_remote_code=False, config_kwargs=dict(config or {})
                 )
             else:
                 modules = _modules(source, revision, pooling, first_token_global, dict(config or {}))
                 model = st.SentenceTransformer(modules=modules, device=device)
-                model.prompts = dict(E5_PROMPTS) if ours else dict.fromkeys(PARTS, "")
+                model.prompts = dict(E5_PROMPTS) if embedded else dict.fromkeys(PARTS, "")
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{argument} {name!r} cannot be loaded: {one_line(error)}") from error
     model.prompts.update(prompts or {})
@@ -112,7 +112,7 @@ def _modules(source: str, revision: str | None, pooling: str, first_token_global
     )
     for parameter in head(first.model):
         with torch.no_grad():
-            parameter.zero_()  # it is never asked; what is saved is the same every time
+            parameter.zero_()  # it is not used; random values would change the saved file each time
     pooled = parts.Pooling(first.get_embedding_dimension(), pooling)
     return [first, pooled, parts.Normalize()]
 

@@ -23,7 +23,7 @@ from .model import encoder, head, library, load_embedder, prompt
 from .pieces import mean, piece_vectors
 
 RESULTS = "embed_results.json"
-TEACHER_BATCH = 64  # documents whose pieces the teacher reads between two writes
+TEACHER_BATCH = 64  # documents that the teacher reads between two writes
 
 
 def train(arguments: EmbedArguments, training_args: TrainingArguments) -> dict[str, float]:
@@ -78,12 +78,12 @@ def _trainer(model: Any, arguments: EmbedArguments, training_args: TrainingArgum
         prompts = {"text": prompt(model, "document")}
         sampler = "batch_sampler"
     else:
-        # As MultipleNegativesRankingLoss, in parts that fit the memory (GradCache).
+        # It equals MultipleNegativesRankingLoss, but takes a batch in parts, so that a large one fits the memory.
         loss = losses.CachedMultipleNegativesRankingLoss(
             model, scale=1 / arguments.temperature, mini_batch_size=arguments.mini_batch_size
         )
         prompts = {"anchor": prompt(model, "query"), "positive": prompt(model, "document")}
-        sampler = "no_duplicates"  # a document is no counter-example of itself
+        sampler = "no_duplicates"  # a document that comes twice in a batch would be its own counter-example
     given |= {"prompts": prompts, "batch_sampler": sampler}
 
     class Trainer(st.SentenceTransformerTrainer):  # type: ignore[name-defined]

@@ -1,13 +1,12 @@
 """Questions in another language than their document's, where the same question is at hand in several."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from foundation.cli import UserError
 from training.runs.randomness import Use, random_stream
-
-from .sources import question_key
 
 
 class Questions:
@@ -45,6 +44,15 @@ def ask_across(
         rng = random_stream(seed, Use.QUESTION, number)
         others = questions.others(row) if rng.random() < share else []
         yield {**row, "question": others[rng.integers(len(others))]} if others else row
+
+
+def question_key(row: Mapping[str, Any]) -> tuple[str, str]:
+    """(source, id) of a row, the id without the source's name and the language's code in front: what is the same
+    question in another language has the same."""
+    source = row.get("source") or ""
+    key = row["id"].removeprefix(f"{source}:")
+    language = re.escape((row.get("language") or "").split(".")[0])
+    return source, re.sub(rf"^{language}[-_.:/#]", "", key, flags=re.IGNORECASE) if language else key
 
 
 def _languages(row: Mapping[str, Any]) -> tuple[str, str]:

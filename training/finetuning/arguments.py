@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation.cli import UserError
 from training.corpora.arguments import DATASETS
@@ -13,6 +13,9 @@ from training.runs.arguments import SharedArguments
 
 from .distillation import PARTS
 from .sources import FILES, Source, check_flags, files_of, sources_of
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 EXAMPLE = """  accelerate launch training/finetune.py --model_name_or_path embedded-long --dataset sample \\
       --language all --lora_r 16 --do_train --do_eval --max_steps 20 --output_dir runs/sample"""
@@ -23,13 +26,13 @@ DEFAULTS = {
     "gradient_accumulation_steps": 8,
     "per_device_eval_batch_size": 8,
     "logging_steps": 50,
-    "logging_nan_inf_filter": False,  # a loss that diverged shows as NaN, not as 0
+    "logging_nan_inf_filter": False,  # else a loss of NaN is logged as 0
     "save_strategy": "epoch",
     "report_to": "none",
     "output_dir": "runs/finetune",
 }
-# What `scoring.report` can give, and so what can be the best; there is no loss of an evaluation. What the rows at hand
-# give is asked once they are read.
+# The names that --metric_for_best_model may have. An evaluation gives no loss. Whether the rows give this score is
+# checked when they are read.
 SCORES = r"(eval_)?((HasAns_|NoAns_|best_)?(exact|f1)|exact_match|f1_.+)"
 
 
@@ -152,7 +155,7 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
             raise UserError(f"--eval_dataset {reader.dataset!r} reads no --eval_data_files: leave one of them out")
         return files_of(reader, self.eval_data_files, "--eval_data_files")
 
-    def check(self, training_args: Any) -> None:
+    def check(self, training_args: "TrainingArguments") -> None:
         """Refuse what would fail, or do nothing, after the training."""
         lowest = {"n_best": 1, "max_answer_length": 1, "max_train_samples": 1, "max_eval_samples": 1, "negatives": 0,
                   "documents_per_question": 1, "num_proc": 1,
@@ -190,7 +193,7 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
             raise UserError("--label_smoothing_factor has no part in the loss over spans: leave it out")
         self._check_best(training_args)
 
-    def _check_best(self, training_args: Any) -> None:
+    def _check_best(self, training_args: "TrainingArguments") -> None:
         """Whatever compares evaluations needs some, and a score in which more is better."""
         metric = training_args.metric_for_best_model
         if metric is not None and not re.fullmatch(SCORES, metric):
@@ -205,7 +208,8 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
                 f"{compares} compares evaluations: give --metric_for_best_model f1 and --eval_strategy epoch or steps"
             )
         plateau = training_args.lr_scheduler_type == "reduce_lr_on_plateau"
-        if plateau and (training_args.lr_scheduler_kwargs or {}).get("mode") != "max":
+        options: Any = training_args.lr_scheduler_kwargs or {}
+        if plateau and options.get("mode") != "max":
             raise UserError(
                 "--lr_scheduler_type reduce_lr_on_plateau takes less for better unless it is told otherwise: add "
                 """--lr_scheduler_kwargs '{"mode": "max"}'"""

@@ -11,7 +11,7 @@ from training.qa.windows import Window, collate
 
 from .features import NO_ANSWER
 
-IGNORED = -100  # fills up the gold positions of a window that has fewer than another
+IGNORED = -100  # in the place of a gold position, where a window has fewer than others of its batch
 
 
 @dataclass
@@ -56,7 +56,7 @@ class TrainCollator:
         self, features: Sequence[Mapping[str, Any]], positions: torch.Tensor, prefixes: torch.Tensor
     ) -> torch.Tensor:
         """Longformer's own numbering (from pad_token_id + 1; padding stays at pad_token_id), documents moved."""
-        # `place` below the share moves the window; its rest, stretched to [0, 1), says how far.
+        # A `place` below the share moves the window. Divided by the share it is in [0, 1), and says how far.
         share = self.random_positions
         offsets = [
             int(f["place"] / share * (self.positions - f["length"] + 1)) if f["place"] < share else 0 for f in features

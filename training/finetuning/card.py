@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation import cards
 from foundation.cards import public_path, public_words
@@ -15,15 +15,18 @@ from training.runs.origin import origin_of
 
 from .arguments import FinetuneArguments
 
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainingArguments
+
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 METRICS = ("exact_match", "f1")
-SCORES = "Scores"  # the heading that an evaluation writes anew
+SCORES = "Scores"  # heading of the section that an evaluation replaces
 
 
 def write_card(
     arguments: FinetuneArguments,
-    training_args: Any,
-    trainer: Any,
+    training_args: "TrainingArguments",
+    trainer: "Trainer",
     max_length: int,
     scores: Mapping[str, float],
     shares: str = "",
@@ -42,7 +45,8 @@ def write_card(
     score_text = _score_text(arguments, training_args.seed, plain)
     if not training_args.do_train:
         return cards.renew_section(folder / cards.CARD, SCORES, score_text, results)
-    lora_r = _lora_rank(trainer.model)
+    model: Any = trainer.model
+    lora_r = _lora_rank(model)
     data = ModelCardData(
         pipeline_tag="question-answering",
         library_name="peft" if lora_r else "transformers",
@@ -59,7 +63,7 @@ def write_card(
         TEMPLATE,
         name=name,
         start=public_path(arguments.model_name_or_path),
-        architecture=trainer.model.config.model_type,
+        architecture=model.config.model_type,
         dataset=_trained_on(arguments),
         shares=shares,
         nr_concats=arguments.nr_concats,
@@ -119,7 +123,7 @@ def _evaluated(arguments: FinetuneArguments) -> dict[str, Any]:
         )
         if value
     }
-    long = canonical_name(name) in ("sq3", "xq3")  # made of SQuAD or XQuAD, and not it
+    long = canonical_name(name) in ("sq3", "xq3")  # they are not SQuAD and XQuAD, whose ids their sources have
     return {
         "type": source.hub_id if source and source.hub_id and not long else name,
         "name": name,

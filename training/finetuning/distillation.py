@@ -67,7 +67,7 @@ class ShortReader:
         ]
         batch = collate(windows, self.config, self.pad_token_id)
         read = self.encoder(**{name: tensor.to(input_ids.device) for name, tensor in batch.items()})[0].float()
-        # The shared tokens of two windows belong half to the one and half to the other.
+        # Of the tokens that two windows share, the first half is taken from the first and the rest from the second.
         cuts = [first + self.overlap // 2 if first else 0 for first in starts] + [length]
         return torch.cat(
             [

@@ -6,7 +6,7 @@ from typing import Any
 from training.qa.windows import Document, Window, Windower, characters, token_span
 from training.runs.randomness import Use, random_stream
 
-NO_ANSWER = 0  # the first token's position stands for "the answer is not in this window"
+NO_ANSWER = 0  # the first token's position: the answer is not in this window
 
 
 def train_features(

@@ -16,8 +16,8 @@ import numpy as np
 from foundation.cli import UserError
 from training.runs.randomness import Use, random_stream
 
-SEPARATORS = ("", "\n", "\n\n")  # SQ3/XQ3 join with nothing; documents in the wild have line breaks
-DOCUMENT = 4000  # characters; longer contexts are no paragraphs: of SQuAD's first 44 articles the longest has 3,076
+SEPARATORS = ("", "\n", "\n\n")  # SQ3 and XQ3 join with nothing, other documents have line breaks
+DOCUMENT = 4000  # characters; a longer context is no paragraph: the longest of SQuAD's first 44 articles has 3,076
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def mix_lengths(
             count = round(float(np.exp(rng.uniform(np.log(2), np.log(mixture.max_paragraphs)))))
         near = by_title[row["title"]] if rng.random() < mixture.same_article else range(len(paragraphs))
         others = _draw(rng, near, paragraphs, row, count if not answerable else count - 1, answerable)
-        if not answerable and not others:  # an answer such as "a" is in every paragraph: the question keeps its own
+        if not answerable and not others:  # every paragraph holds an answer such as "a": the question stays answerable
             answerable, others = True, _draw(rng, near, paragraphs, row, count - 1, True)
         separator = SEPARATORS[rng.integers(len(SEPARATORS))]
         if not answerable:

@@ -13,16 +13,16 @@ from training.corpora.sources import GENERATED, canonical_name, reads_data_dir
 from training.runs.randomness import Use, random_stream
 from training.scoring.report import score_names
 
-from .across import Questions
+from .across import Questions, question_key
 from .arguments import FinetuneArguments
-from .sources import as_one, cap_rows, question_key, read_sources, shares
+from .reading import as_one, cap_rows, read_sources, shares
 
 if TYPE_CHECKING:
     import datasets
     from transformers import TrainingArguments
 
-EVAL_SEED = 0  # of what the caps of an evaluation draw: runs of different seeds are scored on the same questions
-LONG_ID = 16  # of another data set that has it too, it is the same question; shorter ones may be mere numbers
+EVAL_SEED = 0  # draws the questions of a capped evaluation: they are the same for every seed of a run
+LONG_ID = 16  # characters; an id so long means the same question in all data sets, a shorter one may be a number
 
 
 class Rows(NamedTuple):
@@ -97,13 +97,13 @@ def _load_evaluation(arguments: FinetuneArguments, output_dir: str) -> "datasets
     """The validation split of --eval_dataset, of --eval_data_files, or of the only data set that is trained on."""
     dataset = arguments.scored_as
     own = {} if arguments.own_evaluation else arguments.sources[0].options
-    # Options were meant for the training set, and TriviaQA takes none.
+    # The options were given for the training set. TriviaQA takes none.
     trained = [canonical_name(source.dataset) for source in arguments.sources]
     other = canonical_name(dataset) not in trained and canonical_name(dataset).startswith("trivia_qa")
     making = {each.name: getattr(arguments, each.name) for each in fields(MakingArguments)}
     making |= {"background": arguments.eval_background} | {name: own[name] for name in making.keys() & own.keys()}
     if dataset not in GENERATED and {*trained, arguments.eval_dataset} & set(GENERATED):
-        making = {}  # it is said of the other one
+        making = {}  # the flags were given for the generated data set
     source = arguments.evaluated
     files = list(source.files) if source and source.files else None
     rows = load_qa(
@@ -155,7 +155,7 @@ def _articles(rows: "datasets.Dataset") -> list[int]:
 
     Parallel articles have other titles in other languages, and the same ids.
     """
-    same: dict[str, str] = {}  # title to a title of the same article, or to itself
+    same: dict[str, str] = {}  # title: another title of the same article, or itself
 
     def first(title: str) -> str:
         while (other := same.setdefault(title, title)) != title:

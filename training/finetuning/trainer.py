@@ -1,7 +1,7 @@
 """transformers' Trainer with what extractive QA lacks there: span loss, length-mixed batches, evaluation by answers."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import Sampler
@@ -17,6 +17,9 @@ from training.scoring.report import over_languages
 from .batches import span_loss
 from .distillation import ShortReader
 from .features import NO_ANSWER
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class QATrainer(Trainer):
@@ -35,7 +38,7 @@ class QATrainer(Trainer):
         self,
         *args: Any,
         windower: Windower,
-        score: Callable[[Any, Mapping[str, Answers], str], tuple[dict[str, float], dict[str, str]]],
+        score: Callable[["datasets.Dataset", Mapping[str, Answers], str], tuple[dict[str, float], dict[str, str]]],
         predict_options: Mapping[str, Any],
         short_reader: ShortReader | None = None,
         distil_weight: float = 1.0,
@@ -43,13 +46,13 @@ class QATrainer(Trainer):
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
-        # Our loss is a mean over equal batches; the Trainer divides it by the accumulation steps.
+        # Our loss is a mean over equal batches, so the Trainer has to divide it by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         self.windower, self.score, self.predict_options = windower, score, predict_options
         self.short_reader, self.distil_weight, self.distil_part = short_reader, distil_weight, distil_part
         self.distil_errors: list[torch.Tensor] = []  # since the last log
-        self.answers: dict[str, dict[str, Answers]] = {}  # language to row id to what was found
-        self.texts: dict[str, dict[str, str]] = {}  # language to the key that was scored by to text
+        self.answers: dict[str, dict[str, Answers]] = {}  # language: row id: what was found
+        self.texts: dict[str, dict[str, str]] = {}  # language: key of the official score: text
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
         """An epoch is whole updates, its last one filled with windows that come twice: however an update is split over
@@ -96,14 +99,14 @@ class QATrainer(Trainer):
         Language by language, since ids repeat from one to the next.
         """
         rows: Any = eval_dataset if eval_dataset is not None else self.eval_dataset
-        # Under the same autocast as training. A model that is sharded over processes can only be read as a whole.
+        # A sharded model runs only in its wrapper. Any other is taken out of it; autocast below is that of training.
         model = self.model_wrapped if self.is_fsdp_enabled else self.accelerator.unwrap_model(self.model)
         training = model.training
         found: dict[str, dict[str, float]] = {}
         self.answers, self.texts = {}, {}
         for language in dict.fromkeys(rows["language"]):
             part = rows.select([number for number, each in enumerate(rows["language"]) if each == language])
-            with self.accelerator.autocast():  # the model's own is there only when it was trained before
+            with self.accelerator.autocast():  # the model has its own only after a training
                 self.answers[language] = predict(model, self.windower, part, **self.predict_options)
             found[language], self.texts[language] = self.score(part, self.answers[language], language)
         model.train(training)

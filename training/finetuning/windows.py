@@ -25,7 +25,7 @@ from training.runs.cache import cache_folder, code_digest, tokenizer_digest
 from training.runs.randomness import Use, random_stream
 from training.runs.workers import in_workers
 
-from . import across, features, mixture, sources
+from . import across, features, mixture
 from .across import Questions, ask_across
 from .arguments import FinetuneArguments
 from .features import NO_ANSWER, train_features
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 CHUNK = 256  # examples that a worker takes at a time
-WINDOWS, SUMMARY = "windows.arrow", "windows.json"  # the second is written last
+WINDOWS, SUMMARY = "windows.arrow", "windows.json"  # the summary is written last, so with it the windows are whole
 INTEGERS = pa.list_(pa.int32())
 SCHEMA = pa.schema(
     {
@@ -94,8 +94,8 @@ def make_windows(
     if not any(answers["text"] for answers in rows["answers"]):
         named = " ".join(arguments.data_files or arguments.dataset)
         raise UserError(f"--dataset {named!r} has no answer in its training rows: it cannot be trained on")
-    drawn = _in_batches(rows)
-    around: list[Any] = []
+    drawn: Iterator[Mapping[str, Any]] = _in_batches(rows)
+    around: list[Mapping[str, Any]] = []
     if lengths.changes_something() or arguments.cross_language:
         around = list(_in_batches(rows if at_hand is None else at_hand))
     made_of = {
@@ -106,7 +106,7 @@ def make_windows(
         "negatives": arguments.negatives,
         "windower": windower.settings,
         "tokenizer": tokenizer_digest(windower.tokenizer),
-        "code": code_digest(across, sources, mixture, features, qa_windows, randomness),
+        "code": code_digest(across, mixture, features, qa_windows, randomness),
     }
     folder = cache_folder("training_windows", made_of)
     with FileLock(folder / "lock"):
@@ -130,7 +130,7 @@ def make_windows(
     return TrainingWindows(datasets.Dataset.from_file(str(folder / WINDOWS)), training_args.seed)
 
 
-def _in_batches(rows: "datasets.Dataset") -> Iterator[Any]:
+def _in_batches(rows: "datasets.Dataset") -> Iterator[dict[str, Any]]:
     """The rows: an eighth of the time that they take one by one, and not all of them in memory."""
     for first in range(0, len(rows), 1000):
         yield from rows.select(range(first, min(first + 1000, len(rows)))).to_list()
@@ -143,7 +143,7 @@ def _rows_digest(rows: Iterable[Mapping[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def _chunks(rows: Iterator[Any]) -> Iterator[tuple[list[Any], int]]:
+def _chunks(rows: Iterator[Mapping[str, Any]]) -> Iterator[tuple[list[Mapping[str, Any]], int]]:
     """CHUNK rows at a time, with the number of the first of them."""
     first = 0
     while chunk := list(islice(rows, CHUNK)):

@@ -19,7 +19,7 @@ def processes_of(config_file: str | None) -> int:
     where = f"--config_file {config_file!r}" if config_file else "accelerate's default configuration"
     logger = logging.getLogger(launch.__name__)
     before = logger.level
-    logger.setLevel(logging.ERROR)  # the launcher itself says what it falls back on
+    logger.setLevel(logging.ERROR)  # the launcher will say itself which defaults it takes
     try:
         with contextlib.redirect_stderr(None):
             wanted = launch.launch_command_parser().parse_args(words)
@@ -33,6 +33,6 @@ def processes_of(config_file: str | None) -> int:
     finally:
         logger.setLevel(before)
     spreads = wanted.multi_gpu or wanted.use_fsdp or wanted.use_deepspeed or wanted.use_megatron_lm or wanted.tpu
-    # Its launcher for one device starts one process, whatever the number (cpu.yaml says so), unless by MPI.
+    # On one device accelerate starts one process, whatever the number says (as in cpu.yaml), except under MPI.
     alone = wanted.cpu or not (spreads or wanted.mpirun_hostfile)
     return 1 if alone else max(1, int(wanted.num_processes or 1))

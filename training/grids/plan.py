@@ -270,7 +270,7 @@ def parse_flags(text: str, argument: str) -> Flags:
     """`--bf16 --max_steps 5` as {"bf16": True, "max_steps": "5"}."""
     try:
         words = shlex.split(text)
-    except ValueError as error:  # a quotation that is not closed
+    except ValueError as error:  # a quotation mark that is not closed
         raise UserError(f"{argument} {text!r} cannot be split into words ({error}): close it") from error
     flags: Flags = {}
     name = None

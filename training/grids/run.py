@@ -64,8 +64,8 @@ def _without_token(settings: Any) -> Any:
     return {name: _without_token(value) for name, value in settings.items() if name not in _token_of(settings)}
 
 
-GROWING = ("models", "runs", "trainings", "columns", "training")  # tables of a grid that may get entries, or lack some
-SELECTING = ("seeds", "models")  # lists of a grid that say what is run, not how
+GROWING = ("models", "runs", "trainings", "columns", "training")  # tables of a grid that may gain or lose entries
+SELECTING = ("seeds", "models")  # lists that say what is run, and not how
 
 
 def _difference(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any] | None:
@@ -93,7 +93,7 @@ def run_plan(plan: Plan, output_dir: Path, launcher: list[str], settings: dict[s
     run that is refused leaves them as they were.
     """
     if settings is not None:
-        check_settings(output_dir, settings)  # before a lock lies in a folder that is no grid's
+        check_settings(output_dir, settings)  # first, so that no lock is left in a folder of something else
     missing = [step for step in plan.steps if not is_done(step)]
     print(f"{len(plan.steps) - len(missing)} of {len(plan.steps)} steps are done", file=sys.stderr)
     troubles = []
@@ -102,7 +102,7 @@ def run_plan(plan: Plan, output_dir: Path, launcher: list[str], settings: dict[s
             write_atomically(output_dir / SETTINGS, json.dumps(check_settings(output_dir, settings), indent=1))
         for step in plan.steps:
             if step not in missing:
-                _forget_checkpoints(step)  # a kill may have come before it
+                _forget_checkpoints(step)  # an earlier run may have been killed before it did this
         for number, step in enumerate(missing, start=1):
             lacking = [folder for folder in step.needs if not (folder / DONE).is_file()]
             if lacking:
@@ -113,8 +113,8 @@ def run_plan(plan: Plan, output_dir: Path, launcher: list[str], settings: dict[s
             log = output_dir / "logs" / (str(step.folder.relative_to(output_dir)).replace(os.sep, "_") + ".log")
             token = _token_of(step.flags)
             entry_point, *flags = step.arguments({**_this_time(step), **dict.fromkeys(token)})
-            words = [*launcher, str(ROOT / entry_point), *flags]  # whatever folder the user is in
-            # In the environment the token shows neither in done.json nor in a traceback in the log.
+            words = [*launcher, str(ROOT / entry_point), *flags]  # a whole path works from any folder
+            # The token goes by the environment: so it is neither in done.json nor in a traceback in the log.
             secret = {"HF_TOKEN": str(*token.values())} if token else {}
             code = _run(words, log, lock, {**os.environ, **secret})
             if code != 0:
@@ -167,7 +167,7 @@ def _run(words: list[str], log: Path, lock: int, environment: dict[str, str]) ->
     """Run one command to its end, its output on the terminal and in `log`; ends it when this process is told to end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # Its own session, so that the launcher's children can be ended together with it.
+    # In its own session, the launcher can be ended together with its children.
     process = subprocess.Popen(
         words,
         stdout=subprocess.PIPE,

@@ -1,10 +1,13 @@
 """The flags of pretrain.py beside those that finetune.py has too, and the thesis's recipe."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from foundation.cli import UserError
 from training.runs.arguments import SharedArguments
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 EXAMPLE = """  accelerate launch training/pretrain.py --model_name_or_path FacebookAI/xlm-roberta-base --max_pos 4096 \\
       --train_file_path wikitext-103-raw/wiki.train.raw --val_file_path wikitext-103-raw/wiki.valid.raw \\
@@ -22,7 +25,7 @@ DEFAULTS = {
     "logging_steps": 50,
     "eval_steps": 500,
     "save_steps": 500,
-    "logging_nan_inf_filter": False,  # else a run that diverged logs a loss of 0
+    "logging_nan_inf_filter": False,  # else a loss of NaN is logged as 0
     "output_dir": "runs/pretrain",
 }
 
@@ -73,7 +76,7 @@ class PretrainArguments(SharedArguments):
         default=128, metadata={"help": "Score at most this many sequences; 0 for all."}
     )
 
-    def check(self, training_args: Any) -> None:
+    def check(self, training_args: "TrainingArguments") -> None:
         """Raise UserError for values that cannot work, before anything is loaded or written."""
         if self.max_pos < 8:
             raise UserError(f"--max_pos {self.max_pos} is too short for a sequence: give 8 or more, such as 4096")

@@ -17,7 +17,7 @@ from transformers import initialization
 from transformers.models.longformer.modeling_longformer import LongformerLMHead, LongformerMaskedLMOutput
 
 IGNORED = -100
-CHUNK_ELEMENTS = 1 << 25  # logits held at once: 128 MB in float32
+CHUNK_ELEMENTS = 1 << 25  # logits in memory at a time: 128 MB in float32
 
 
 class _Head(LongformerLMHead):
@@ -44,9 +44,9 @@ class LongformerForMaskedLM(transformers.LongformerForMaskedLM):
     @torch.no_grad()
     def _init_weights(self, module: torch.nn.Module) -> None:
         super()._init_weights(module)
-        # transformers leaves a head's bias that the checkpoint lacks as it finds the memory, with infinities in it.
+        # If the checkpoint lacks a head's bias, transformers leaves whatever the memory held, infinities too.
         if isinstance(module, LongformerLMHead):
-            initialization.zeros_(module.bias)  # of a loaded bias it keeps the values
+            initialization.zeros_(module.bias)  # leaves a loaded bias as it is
 
     def get_output_embeddings(self) -> Any:
         """The whole head, not its decoder alone: FSDP makes one unit of it and the word embeddings, which share
@@ -78,7 +78,7 @@ class LongformerForMaskedLM(transformers.LongformerForMaskedLM):
         total = sum_cross_entropy(features, head.decoder.weight, head.decoder.bias, labels[chosen])
         if num_items_in_batch is None:
             num_items_in_batch = chosen.sum()
-        # A batch may hold no masked position: its loss is 0, and still a function of the parameters for DDP.
+        # A batch may have no masked position. Its loss is 0, and still depends on the parameters, which DDP needs.
         loss = total / torch.as_tensor(num_items_in_batch, device=total.device).clamp(min=1)
         return LongformerMaskedLMOutput(loss=cast(Any, loss), logits=cast(Any, None))
 
@@ -95,12 +95,12 @@ def sum_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets: T
         features, weight, bias = features.to(dtype), weight.to(dtype), bias.to(dtype)
     rows = max(16, CHUNK_ELEMENTS // len(weight))
     if torch.is_grad_enabled():
-        # Without a chunk size torch chooses one, with which it took 15 times as long.
+        # The chunk size that torch chooses by itself took 15 times as long.
         chunks = LinearCrossEntropyOptions(batch_chunk_size=rows)
         with torch.autocast(device, enabled=False):
             loss = F.linear_cross_entropy(features, weight, targets, linear_bias=bias, reduction="sum", options=chunks)
         return loss.float()
-    # Scores are exact: from bfloat16 features the line above gives a sum that is rounded to bfloat16, too.
+    # Scores need exact sums. From bfloat16 features the call above gives a sum that is rounded to bfloat16.
     total = torch.zeros((), device=features.device)
     for at in range(0, len(features), rows):
         logits = F.linear(features[at : at + rows], weight, bias).float()

@@ -40,7 +40,7 @@ class Masker:
         special = np.isin(ids, self.special_ids)
         drawn = rng.random(len(ids))
         if word_starts is not None:
-            # A word begins anew after a special token: a sequence may begin inside one.
+            # The token after a special one starts a word too, since a sequence may begin in the middle of one.
             starts = (word_starts == 1) | special | np.roll(special, 1)
             drawn = drawn[starts][np.cumsum(starts) - 1]
         chosen = (drawn < self.probability) & ~special

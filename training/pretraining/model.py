@@ -63,6 +63,6 @@ def _convert(source: str, arguments: PretrainArguments, training_args: TrainingA
                 max_pos=arguments.max_pos,
                 attention_window=arguments.attention_window,
                 revision=arguments.revision,
-                overwrite=True,  # what an earlier run in the same --overwrite_output_dir left
+                overwrite=True,  # an earlier run in this folder may have left a converted model
             )
     return target

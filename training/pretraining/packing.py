@@ -33,10 +33,10 @@ from training.runs.workers import in_workers
 from .source import TextSource
 
 MANIFEST = "pack.json"
-OPEN_SHARDS = 8  # mapped at a time; a shard of 16 MB of text is about 16 MB of tokens
-SHUFFLE_BUFFER = 256  # sequences of a stream
-LONGEST_PIECE = 100_000  # characters given to the tokenizer at once, in a text without line ends
-NOTHING = -1  # where a sequence is shorter
+OPEN_SHARDS = 8  # shards mapped into memory at a time; 16 MB of text are about 16 MB of tokens
+SHUFFLE_BUFFER = 256  # sequences of a stream that are shuffled together
+LONGEST_PIECE = 100_000  # characters that the tokenizer gets at once from a text without line ends
+NOTHING = -1  # fills up a shorter sequence
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class Packer:
         left = np.zeros((len(self.packing.columns), 0), np.int32)
         pending, inside = 0, False
         for entries in batches:
-            for text, ends in self._texts(entries):
-                if ends:  # the next document is parted from this one
+            for text, document_ends in self._texts(entries):
+                if document_ends:
                     left, inside = (np.concatenate([left, self.between], axis=1), False) if inside else (left, False)
                     continue
                 block, pending = self._encode(text, pending)
@@ -193,7 +193,7 @@ def word_starts(text: str, offsets: list[tuple[int, int]]) -> np.ndarray:
     starts = np.zeros(len(offsets), bool)
     before = 0
     for number, (start, end) in enumerate(offsets):
-        first = start + len(text[start:end]) - len(text[start:end].lstrip())  # some tokens hold the space before them
+        first = start + len(text[start:end]) - len(text[start:end].lstrip())  # a token may hold the space before it
         gap = text[min(before, first) : first]
         starts[number] = number == 0 or gap.strip() != gap or UNSPACED.match(text, first) is not None
         before = max(before, end)
@@ -309,13 +309,13 @@ def pack(
         "count_bytes": packing.count_bytes,
         "shards": source.shards,
     }
-    made_with |= {name: value for name, value in asdict(packing).items() if value}  # older packs know none of them
+    made_with |= {name: value for name, value in asdict(packing).items() if value}  # older packs have no such entries
     packer = Packer(tokenizer, length, packing, source.rows)
     if folder is None:
         folder = cache_folder("packed_text", made_with)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # One process at a time, on this machine or, on a shared disk, on any; a killed holder lets go.
+    # One process at a time, also of several machines on a shared disk. If it is killed, the lock is free again.
     with FileLock(folder / "lock"):
         manifest = _check_made_with(folder, made_with)
         if "rows" not in manifest:

@@ -5,7 +5,7 @@ import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation import cards
 from foundation.cards import public_facts, public_path, public_words
@@ -14,13 +14,16 @@ from training.runs.origin import origin_of
 
 from .arguments import PretrainArguments
 
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 RESULTS = "pretrain_results.json"
 MEASURES = ("loss", "perplexity", "bits_per_byte")
 
 
 def report(
-    log_history: list[dict[str, Any]], step: int, this_run: dict[str, Any], training_args: Any
+    log_history: list[dict[str, Any]], step: int, this_run: dict[str, Any], training_args: "TrainingArguments"
 ) -> dict[str, Any]:
     """Print and write the first evaluation and that of the weights of `step`, which were saved.
 
@@ -79,7 +82,9 @@ def _plot(losses: list[list[float]], evaluations: list[dict[str, float]], path: 
     figure.savefig(path, dpi=150)
 
 
-def write_card(arguments: PretrainArguments, training_args: Any, results: dict[str, Any], steps: int) -> Path | None:
+def write_card(
+    arguments: PretrainArguments, training_args: "TrainingArguments", results: dict[str, Any], steps: int
+) -> Path | None:
     """Write the model card beside the model: where it comes from, how to load it, and the scores of this run.
 
     A run that only evaluates renews the scores of a card that is there.

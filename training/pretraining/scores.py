@@ -8,7 +8,7 @@ models with different tokenizers compare.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,10 @@ from .loss import IGNORED
 from .masking import Masker
 from .packing import PackedText
 
-MASK_SEED = 0  # of the evaluation, whatever the seed of the run: all runs predict the same tokens
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+MASK_SEED = 0  # for every evaluation, so that all runs predict the same tokens
 
 
 @dataclass
@@ -67,7 +70,14 @@ def cut(input_ids: np.ndarray, labels: np.ndarray, n_bytes: np.ndarray, length: 
 
 @torch.no_grad()
 def score(
-    model: Any, packed: PackedText, sequences: int, tokenizer: Any, accelerator: Any, *, length: int, batch_size: int
+    model: Any,
+    packed: PackedText,
+    sequences: int,
+    tokenizer: Any,
+    accelerator: "Accelerator",
+    *,
+    length: int,
+    batch_size: int,
 ) -> Scores:
     """Scores of the first `sequences` packed sequences at `length`, over all processes of `accelerator`.
 

@@ -21,7 +21,7 @@ SHARD_BYTES = 1 << 24
 SHARD_ROWS = 20_000
 BATCH_LINES, BATCH_CHARACTERS = 512, 1 << 22
 JSON_LINES = (".jsonl", ".ndjson")
-FOLDER = (".txt", ".raw", ".text", *JSON_LINES)  # what is read of a folder
+FOLDER = (".txt", ".raw", ".text", *JSON_LINES)  # the files of a folder that are read
 
 
 class TextSource(Protocol):

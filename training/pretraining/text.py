@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundation.cli import UserError, one_line
 
@@ -10,8 +10,13 @@ from .arguments import PretrainArguments
 from .packing import PackedText, Packing, StreamedText, pack
 from .source import TextRows, TextSource, TextTable, open_files
 
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
-def open_text(arguments: PretrainArguments, training_args: Any) -> tuple[TextSource | None, TextSource | None]:
+
+def open_text(
+    arguments: PretrainArguments, training_args: "TrainingArguments"
+) -> tuple[TextSource | None, TextSource | None]:
     """(text to train on, text to score), None where a part is not asked for or, to score, not given.
 
     Raises UserError for a text that is missing, empty or binary, before anything is loaded.
@@ -22,7 +27,7 @@ def open_text(arguments: PretrainArguments, training_args: Any) -> tuple[TextSou
 
 def pack_text(
     arguments: PretrainArguments,
-    training_args: Any,
+    training_args: "TrainingArguments",
     tokenizer: Any,
     train: TextSource | None,
     scored: TextSource | None,
@@ -75,6 +80,6 @@ def _from_hub(arguments: PretrainArguments, split: str, streaming: bool) -> tupl
         dataset = datasets.load_dataset(
             str(arguments.dataset_name), arguments.dataset_config, split=split, streaming=streaming
         )
-    except (datasets.exceptions.DatasetsError, HTTPError, OSError, ValueError) as error:  # no such split, no network
+    except (datasets.exceptions.DatasetsError, HTTPError, OSError, ValueError) as error:  # such as an unknown split
         raise UserError(f"{name} cannot be loaded: {one_line(error)}") from error
     return dataset, name

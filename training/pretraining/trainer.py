@@ -51,7 +51,7 @@ class MlmTrainer(Trainer):
     def __init__(self, *args: Any, eval_sequences: int | None = None, short_length: int = 512, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.eval_sequences, self.short_length = eval_sequences, short_length
-        self.follow = not were_trained_apart(self.model)  # else they stay as they came
+        self.follow = not were_trained_apart(self.model)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
         dataset: Any = train_dataset if train_dataset is not None else self.train_dataset

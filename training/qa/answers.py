@@ -82,7 +82,7 @@ def window_spans(
     nulls = (starts[:, 0] + ends[:, 0]).tolist()
     for row, (prefix, first, length) in enumerate(zip(prefix_lengths, document_starts, document_lengths, strict=True)):
         start, end = starts[row, prefix : prefix + length], ends[row, prefix : prefix + length]
-        # scores[i, j] is the span from token i to token i + j; spans past the document score -inf.
+        # scores[i, j] is of the span from token i to token i + j. Spans beyond the document's end get -inf.
         beyond = end.new_full((max_answer_length - 1,), float("-inf"))
         spans: list[Span] = []
         if length:
@@ -106,7 +106,7 @@ def best_answers(document: Document, windows: Iterable[tuple[list[Span], float]]
             characters = _characters(document, span)
             if characters is not None:
                 scores[characters] = max(span.score, scores.get(characters, float("-inf")))
-    # Ties fall to the earlier, then shorter span, so that the order never depends on the batching.
+    # Of equal scores the earlier, then the shorter span comes first. So the order does not depend on the batches.
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:n_best]
     logits = np.array([score for _, score in ranked] + [null_score])
     weights = np.exp(logits - logits.max())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What the families call them: BERT and its kin, then ModernBERT, then DistilBERT.
+# The settings' names in BERT and its kin, in ModernBERT, in DistilBERT.
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob",
              "attention_dropout", "embedding_dropout", "mlp_dropout", "dropout", "qa_dropout")  # fmt: skip
 
@@ -51,14 +51,14 @@ def load_qa_model(
     """
     from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
 
-    of_adapter = None  # the revision is of what `model_name_or_path` names
+    adapter_revision = None
     if adapter is None and (base := base_of_adapter(model_name_or_path, revision)) is not None:
-        adapter, of_adapter = model_name_or_path, revision
+        adapter, adapter_revision = model_name_or_path, revision
         model_name_or_path, revision = base
     source = resolve(model_name_or_path)
     with explain_loading(model_name_or_path):
         config = AutoConfig.from_pretrained(source, revision=revision, return_dict=True, trust_remote_code=False)
-        config.document_token_type = document_token_type(config)  # what is saved later says how its head was trained
+        config.document_token_type = document_token_type(config)  # saved with the model, whose head is trained on it
         if dropout is not None:
             config.update({name: dropout for name in _DROPOUTS if hasattr(config, name)})
         with _without_load_report():
@@ -66,7 +66,7 @@ def load_qa_model(
                 source,
                 revision=revision,
                 config=config,
-                dtype=torch.float32,  # as stored, half precision would lose most of Adam's small steps
+                dtype=torch.float32,  # half precision would lose most of Adam's small steps
                 output_loading_info=True,
                 trust_remote_code=False,
             )
@@ -89,12 +89,12 @@ def load_qa_model(
     if fast_attention:
         use_fast_attention(model)
     if adapter is not None:
-        if missing and not _trains(adapter, head_name(model), of_adapter):
+        if missing and not _trains(adapter, head_name(model), adapter_revision):
             raise UserError(
                 f"neither {model_name_or_path!r} nor the adapter {adapter!r} has a question-answering head: give an "
                 "adapter of training/finetune.py, which holds one"
             )
-        model = _with_adapter(model, adapter, train_adapter, of_adapter)
+        model = _with_adapter(model, adapter, train_adapter, adapter_revision)
     return model.eval(), tokenizer
 
 
@@ -150,7 +150,7 @@ def add_lora(model: Any, arguments: Any) -> Any:
         revision=arguments.revision,
     )
     with warnings.catch_warnings():
-        # It puts the loaded path in the name's place; the name that was given means the same on any machine.
+        # peft warns that it replaces the name by the loaded path. The name works on any machine, so we set it again.
         warnings.filterwarnings("ignore", message=".*base_model_name_or_path.*")
         wrapped = get_peft_model(model, config)
     config.base_model_name_or_path = arguments.model_name_or_path

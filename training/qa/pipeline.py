@@ -35,9 +35,9 @@ from .sentences import sentence_around, stands_alone, whole_words
 from .windows import Document, Window, Windower
 
 TASK = "question-answering"
-CANDIDATES = 100  # spans kept of each window: what the others weigh changes no score that is read
+CANDIDATES = 100  # spans kept of each window; all others together are too unlikely to change a score
 DOC_STRIDE = 128
-# What the rooms below call by a flag is an argument here.
+# Errors from the rooms below name flags. Here they are arguments with these names.
 ARGUMENTS = {
     "--model_name_or_path": "model",
     "--max_question_length": "max_question_len",
@@ -108,7 +108,7 @@ class _Reading:
 
     def add(self, window: Window, logits: np.ndarray, spans: list[Span], null: float) -> None:
         """Take in one window's candidates and its logits (2, tokens), of starts and of ends."""
-        if all(null < other for _, other in self.found):  # the least counts, as in `best_answers`
+        if all(null < other for _, other in self.found):  # `best_answers` takes the least of them too
             self.logits[:, -1] = logits[:, 0]
         part = self.logits[:, window.document_start : window.document_start + window.document_length]
         np.maximum(part, logits[:, window.prefix_length : window.prefix_length + window.document_length], out=part)
@@ -330,7 +330,7 @@ def _named(reading: _Reading, options: Options) -> list[dict[str, Any]]:
         )
         new = {"score": 0.0, "start": start, "end": end, "answer": text[start:end]}
         merged.setdefault(text[start:end].lower(), new)["score"] += math.exp(answer.score - normaliser)
-    if options.handle_impossible_answer or not merged:  # a text without a single token answers nothing
+    if options.handle_impossible_answer or not merged:  # a text without tokens has no other answer
         merged[""] = {"score": math.exp(answers.null_score - normaliser), "start": 0, "end": 0, "answer": ""}
     best = sorted(merged.values(), key=lambda answer: -answer["score"])[: options.top_k]
     for each in best:

@@ -4,14 +4,14 @@ import time
 
 import torch
 
-SIZE = (512, 1024, 1024)  # rows, in, out of the measured product, about those of an encoder's layers
+SIZE = (512, 1024, 1024)  # rows, inputs and outputs of the measured product, about as in an encoder's layers
 REPEATS = 5
-PAYS = 0.8  # of the time in float32: what is gained by less is not worth other digits
+PAYS = 0.8  # share of the time in float32; a smaller gain is not worth a change in the figures
 
 
 def bfloat16_pays(device: torch.device) -> bool:
     """Whether products under bfloat16 autocast take at most PAYS of their time in float32; measured in some 0.1 s."""
-    # A processor that has to emulate them may take 88 times as long: that is not waited for.
+    # A processor without bfloat16 emulates it, which may take 88 times as long. So it is not measured there.
     if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
     rows, inputs, outputs = SIZE

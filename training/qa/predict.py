@@ -71,12 +71,12 @@ def predict(
     documents = windower.documents(example["context"] for example in examples) if documents is None else documents
     state = PartialState()
     windows = list(_all_windows(windower, examples, documents))
-    # Windows of about one length share a batch: little padding.
+    # Windows of about one length share a batch, so that there is little padding.
     order = sorted(range(len(windows)), key=lambda i: (len(windows[i][1]), i), reverse=True)
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     pad = windower.tokenizer.pad_token_id
     found: list[tuple[int, tuple[list[Span], float]]] = []
-    # Every process takes as many turns, since a sharded model's forward needs them all; the last ones may be idle.
+    # A sharded model's forward needs every process. So all take as many turns, and some are idle in the last one.
     turns = range(state.process_index, len(batches) + state.process_index, state.num_processes)
     bar = tqdm(turns, desc="reading", unit="batch", disable=not (progress and state.is_local_main_process), leave=False)
     for number in bar:

@@ -11,22 +11,22 @@ from functools import lru_cache
 
 from training.corpora.normalise import UNSPACED
 
-JOINERS = "\u200c\u200d"  # inside words of Persian and of Indian languages
+JOINERS = "\u200c\u200d"  # stand inside words of Persian and of Indian languages
 CLOSING = r"[\"'”’»›)\]」』）】]*"
-# These end a sentence wherever they stand: Chinese and Japanese, Devanagari, Urdu, Armenian, Ethiopic, Burmese, Khmer,
-# and Greek, whose question mark is mostly typed as a semicolon.
+# These signs always end a sentence: Chinese and Japanese, Devanagari, Urdu, Armenian, Ethiopic, Burmese, Khmer, and
+# Greek, whose question mark is mostly typed as a semicolon.
 ALWAYS = rf"(?:[。！？｡।॥۔։።။។\u037e]|(?<=[\u0370-\u03ff\u1f00-\u1fff]);)+{CLOSING}\s*"
-SPACED = rf"(?P<sign>[.!?…؟]+){CLOSING}\s+"  # these only before a space
+SPACED = rf"(?P<sign>[.!?…؟]+){CLOSING}\s+"  # these signs end a sentence only before a space
 BLANK_LINE = r"[^\S\n]*\n\s*\n\s*"
-THAI = r"(?<=[\u0e00-\u0eff])\s+(?=[\u0e00-\u0eff])"  # Thai and Lao set clauses apart by a space, and have no full stop
+THAI = r"(?<=[\u0e00-\u0eff])\s+(?=[\u0e00-\u0eff])"  # Thai and Lao have no full stop: a space parts clauses
 LINE = r"(?P<line>\s*\n\s*)"
 BREAK = re.compile("|".join([ALWAYS, SPACED, BLANK_LINE, THAI, LINE]))
-# A full stop after these, after an initial or after a number of one or two digits ("3. Mai") may end nothing.
+# A full stop after one of these, an initial or a number of one or two digits ("3. Mai") may not end a sentence.
 SHORT = re.compile(
     r"(?:\b(?:dr|mr|mrs|ms|prof|st|nr|no|vol|fig|art|abs|co|inc|ltd|vs|ca|sr|sra|hr|bl|bzw|ул|г|им)|\b[^\W\d_]|\b\d{1,2})$",
     re.I,
 )
-HEADING = 50  # a line below so many characters is a heading or an entry; a wrapped line of prose is longer
+HEADING = 50  # characters; a shorter line is a heading or a list entry, a wrapped line of prose is longer
 
 
 def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
@@ -79,7 +79,7 @@ def _goes_on(following: str) -> bool:
     return following.islower() and following.title() != following
 
 
-@lru_cache(maxsize=1)  # several answers of one document ask for the same
+@lru_cache(maxsize=1)  # for the several answers of one document
 def _boundaries(text: str) -> list[int]:
     """Where sentences begin, in order, and the end of the text."""
     found = [0]

@@ -76,7 +76,7 @@ class Windower:
         self.max_length = max_length
         self.doc_stride = doc_stride
         self.lowercase = lowercase
-        # Half of a window, less its special tokens, is left to the document, whatever the question.
+        # However long the question, about half of a window is left to the document.
         self.max_question_length = min(max_question_length, max_length // 2)
         self.document = lru_cache(maxsize=32)(self._document)
         self._before, self._between, self._after = self._template()
@@ -104,7 +104,7 @@ class Windower:
 
     def _tokens(self, text: str) -> Tokens:
         if self.lowercase:
-            # Letter by letter, leaving those whose lower case has another length (İ), so that offsets hold.
+            # Letter by letter, without those whose lower case has another length (İ), so that offsets stay right.
             text = "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
         return tokens_of(self.tokenizer, [text])[0]
 

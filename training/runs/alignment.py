@@ -13,9 +13,9 @@ from typing import Any
 from foundation.cli import UserError, short_repr
 
 Tokens = tuple[list[int], list[tuple[int, int]]]
-# How tokenizers mark that a token goes on with a word, or begins one.
+# How tokenizers mark that a token continues a word or begins one.
 MARKS_BEFORE, MARKS_AFTER = ("##", "▁"), ("@@", "</w>")
-DROPPED = 16  # letters that a tokenizer may leave out between two tokens, such as control characters
+DROPPED = 16  # characters that a tokenizer may drop between two tokens, such as control characters
 
 
 def tokens_of(tokenizer: Any, texts: Sequence[str]) -> list[Tokens]:
@@ -68,7 +68,7 @@ def _find(folded_text: str, token: str, at: int, unknown: int) -> tuple[int, int
     """Where a token begins in the folded text, at or after `at`, and its length there; -1 where it does not."""
     reach = len(folded_text) if unknown else at + DROPPED
     spellings = [folded for folded in (_fold(_bare(token)), _fold(token)) if folded]
-    # An unknown token has a letter at least.
+    # An unknown token stands for at least one character.
     found = [(folded_text.find(each, at + unknown, reach + len(each)), len(each)) for each in spellings]
     return min((pair for pair in found if pair[0] >= 0), default=(-1 if _fold(_bare(token)) else at, 0))
 

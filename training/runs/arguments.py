@@ -21,7 +21,7 @@ from transformers.hf_argparser import string_to_bool
 
 from foundation.cli import UserError
 
-# Old flag -> new flag; a flag that took no value and now takes one carries it after a space.
+# Old flag: new flag. If only the new one takes a value, it stands after a space.
 THESIS_FLAGS = {
     "evaluate_during_training": "eval_strategy steps",
     "evaluation_strategy": "eval_strategy",
@@ -33,9 +33,9 @@ THESIS_FLAGS = {
     "per_gpu_eval_batch_size": "per_device_eval_batch_size",
     "no_cuda": "use_cpu",
 }
-SWITCHES = [f"--{name}" for name, new in THESIS_FLAGS.items() if " " in new]  # they took no value
+SWITCHES = [f"--{name}" for name, new in THESIS_FLAGS.items() if " " in new]  # old flags without a value
 LAST = "last"
-NATIVE = "--native_attention"  # what score.py called --no_fast_attention
+NATIVE = "--native_attention"  # score.py's old name of --no_fast_attention
 
 
 @dataclass
@@ -95,7 +95,8 @@ def make_parser(
         allow_abbrev=False,
     )
     for action in parser._actions:
-        if action.type is string_to_bool and action.nargs is None:  # an optional bool, such as activation_checkpointing
+        # A flag of `bool | None` wants a value. Alone it shall mean true, as other switches do.
+        if action.type is string_to_bool and action.nargs is None:
             action.nargs, action.const = "?", True
     parser.set_defaults(**({"bf16": None} if trains else {}), **(defaults or {}))
     return parser

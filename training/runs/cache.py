@@ -22,7 +22,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
     if not tokenizer.is_fast:
         return hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()
     state = json.loads(tokenizer.backend_tokenizer.to_str())
-    state.update(truncation=None, padding=None)  # what an earlier call left behind, not the tokenizer
+    state.update(truncation=None, padding=None)  # these come from the last call, and not from the tokenizer
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from transformers import TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from foundation.cards import CARD
 from foundation.cli import UserError
@@ -27,13 +27,13 @@ from .origin import base_of_adapter
 
 MARK = "run.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# What must be equal for the later steps to be the same steps. Lengthening a run (max_steps) is allowed.
+# A run is only resumed with the same values of these, since they shape the later steps. max_steps may be raised.
 SAME_ARGUMENTS = ("seed", "data_seed", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
                   "weight_decay", "optim", "lr_scheduler_type", "warmup_steps", "max_grad_norm", "adam_beta1",
                   "adam_beta2", "adam_epsilon", "bf16", "fp16", "train_sampling_strategy")  # fmt: skip
 
-# What a run leaves at the top of its folder: of an earlier one an adapter would be loaded in the new model's place, a
-# threshold taken for its own, a tokenizer's file pushed. What lies deeper is neither loaded nor pushed, and stays.
+# Files of an earlier run that may not stay at the top of the folder: its adapter would be loaded in place of the new
+# model, its threshold would be used, its tokenizer would be pushed. Files in subfolders do no harm, and stay.
 LEFT = tuple(name for name in (*RUN, *KEPT_AT_HOME) if name != CARD)
 DATA = ("train_file_path", "val_file_path", "dataset", "data_files", "eval_dataset", "eval_data_files", "source_files")
 NO_MATTER = ("overwrite_output_dir", "logging_dir", "model_name", "num_proc")
@@ -44,7 +44,7 @@ def identity(training_args: TrainingArguments, **facts: Any) -> dict[str, Any]:
     arguments = {name: getattr(training_args, name) for name in SAME_ARGUMENTS}
     run = {**facts, **arguments, "processes": training_args.world_size}
     run = {name: value for name, value in run.items() if name not in NO_MATTER}
-    if training_args.should_save:  # it writes the mark
+    if training_args.should_save:  # only this process writes the mark
         folder = [f"{facts['data_dir']}/**/*.json"] if facts.get("data_dir") else []
         given = [facts.get(name) for name in DATA]
         files = [path for value in given for path in (value if isinstance(value, list) else [value])]
@@ -70,8 +70,8 @@ def prepare_output_dir(training_args: TrainingArguments, run: dict[str, Any], ov
     output_dir = Path(str(training_args.output_dir))
     asked = training_args.resume_from_checkpoint
     if asked is None:
-        if training_args.should_save:  # the others may look when it has begun to write
-            if not overwrite:  # else what an earlier run wrote makes way, and all else stays
+        if training_args.should_save:  # another process may look after this one has begun to write
+            if not overwrite:
                 check_output_dir(output_dir)
             if training_args.do_train:
                 _check_start_is_kept(output_dir, run["model_name_or_path"])
@@ -88,7 +88,7 @@ def forget_checkpoints(training_args: TrainingArguments) -> None:
             _delete(path)
 
 
-def train_and_save(trainer: Any, checkpoint: str | None) -> dict[str, float]:
+def train_and_save(trainer: Trainer, checkpoint: str | None) -> dict[str, float]:
     """Train, from `checkpoint` on where there is one, and save model and state; the trainer's figures."""
     if checkpoint is None:
         forget_checkpoints(trainer.args)
@@ -98,19 +98,20 @@ def train_and_save(trainer: Any, checkpoint: str | None) -> dict[str, float]:
     return result.metrics
 
 
-def save_model(trainer: Any) -> None:
+def save_model(trainer: Trainer) -> None:
     """Save the trained model, then delete what an earlier run left and this one did not write anew.
 
     Until here that run's model stands: a training that ends early costs nothing.
     """
     output_dir = Path(str(trainer.args.output_dir))
     ages = {path: path.stat().st_mtime_ns for path in _left(output_dir)} if trainer.args.should_save else {}
-    if hasattr(trainer.model, "create_or_update_model_card"):
-        trainer.model.create_or_update_model_card = lambda folder: None  # peft's own; ours says what was done
+    model: Any = trainer.model
+    if hasattr(model, "create_or_update_model_card"):
+        model.create_or_update_model_card = lambda folder: None  # no card by peft, since we write one
     with explain_full_disk(f"the model into {output_dir}"):
         trainer.save_model()
     for path, age in ages.items():
-        # Shards of an earlier model go with the saving itself.
+        # Saving has deleted the shards of an earlier model already.
         if path.exists() and path.stat().st_mtime_ns == age:
             path.unlink()
 
@@ -159,7 +160,7 @@ def _check_same_run(checkpoint: Path, run: dict[str, Any]) -> None:
             f"--resume_from_checkpoint {str(checkpoint)!r} is not a whole checkpoint of this project ({MARK} is "
             "missing): give an older one, or the argument without a value for the newest whole one"
         )
-    # A checkpoint from before data had stamps is taken at its word.
+    # Old checkpoints have no record of their data. They are trusted.
     before = {"data": run.get("data"), **read_json(checkpoint / MARK, "--resume_from_checkpoint", dict)}
     names = [name for name in run if before.get(name) != run[name]]
     if names:
@@ -180,10 +181,12 @@ class MarkCheckpoints(TrainerCallback):
         self.run = run
         self.limit: int | None = None
 
-    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self.limit, args.save_total_limit = args.save_total_limit, None
 
-    def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if not args.should_save:
             return
         output_dir = Path(str(args.output_dir))
@@ -201,7 +204,7 @@ def explain_full_disk(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        # safetensors hides the number of the error in its message, and torch's writer of files hides it altogether.
+        # safetensors gives the errno only inside its message, torch's writer not at all.
         known = isinstance(error, OSError) and error.errno in FULL
         if known or any(sign in str(error) for sign in ("os error 28", "inline_container", "PytorchStreamWriter")):
             raise UserError(

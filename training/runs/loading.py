@@ -13,7 +13,7 @@ def explain_loading(model: str) -> Iterator[None]:
     """Turn what transformers raises while it loads `model`, as the user gave it, into a UserError."""
     try:
         yield
-    except ImportError as error:  # of what config.json asks for: a quantisation, an attention of another machine
+    except ImportError as error:  # config.json asks for a package, as for a quantisation or a kind of attention
         raise UserError(
             f"--model_name_or_path {model!r} asks for what this machine lacks ({one_line(error)}): take "
             "quantization_config or attn_implementation out of its config.json, or install what it needs"

@@ -7,7 +7,7 @@ from torch.utils.data import Sampler
 
 from .randomness import Use, random_stream
 
-POOL = 50  # batches sorted together: the larger, the less padding and the less chance
+POOL = 50  # batches sorted together: with more there is less padding, and the order is less random
 
 
 class EpochSampler(Sampler):
@@ -38,7 +38,7 @@ class EpochSampler(Sampler):
 
     def _order(self, rng: np.random.Generator) -> np.ndarray:
         once = rng.permutation(self.examples) if self.shuffled else np.arange(self.examples)
-        return np.resize(once, self.size)  # starts over where it ends
+        return np.resize(once, self.size)  # np.resize repeats from the start if `once` is shorter
 
 
 class LengthMixedSampler(EpochSampler):

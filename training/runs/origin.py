@@ -27,7 +27,7 @@ def beside_model(name: str, file: str, revision: str | None = None) -> Path | No
 
     try:
         return Path(hf_hub_download(name, file, revision=revision))
-    except (EntryNotFoundError, HFValidationError, HTTPError):  # what is wrong shows where the model itself is loaded
+    except (EntryNotFoundError, HFValidationError, HTTPError):  # the model's own loading will say what is wrong
         return None
 
 

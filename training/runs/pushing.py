@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from foundation.cli import UserError
 from foundation.model_files import ADAPTER, REPLACED, RUN, WEIGHTS, stage_model
@@ -12,8 +12,11 @@ from foundation.push import push_folder, settle
 
 from .origin import base_of_adapter
 
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
-def claim_push(training_args: Any) -> bool:
+
+def claim_push(training_args: "TrainingArguments") -> bool:
     """Take the push over from the trainer, which would push at every save, in several commits. Returns whether to push.
 
     The token goes where the Hub's client finds it, so that no training_args.bin holds it. Where the push goes is asked
@@ -23,7 +26,7 @@ def claim_push(training_args: Any) -> bool:
     if training_args.hub_token:
         os.environ["HF_TOKEN"], training_args.hub_token = training_args.hub_token, None
     push, training_args.push_to_hub = training_args.push_to_hub, False
-    if push and training_args.should_save:  # of many machines only one needs a login
+    if push and training_args.should_save:  # only the machine that saves needs a login
         folder = Path(str(training_args.output_dir))
         if not training_args.do_train and not any(any(folder.glob(name)) for name in (*WEIGHTS, *ADAPTER)):
             raise UserError(
@@ -35,9 +38,9 @@ def claim_push(training_args: Any) -> bool:
     return push
 
 
-def publish(training_args: Any, message: str) -> str:
+def publish(training_args: "TrainingArguments", message: str) -> str:
     """Push what the output folder holds of a model in one commit; returns a sentence with its address."""
-    name = training_args.hub_model_id
+    name = str(training_args.hub_model_id)
     with tempfile.TemporaryDirectory() as folder:
         stage_model(str(training_args.output_dir), folder, RUN)
         _warn_of_a_local_base(Path(folder))

@@ -14,16 +14,16 @@ class Use(IntEnum):
     """What is drawn. A number is given once and for all: another one would give other numbers for the same seed."""
 
     SAMPLE = 1  # which rows are trained on
-    DOCUMENT = 2  # the other paragraphs of a question's document, and whether it holds the answer
+    DOCUMENT = 2  # which other paragraphs a question's document has, and whether it has the answer's own
     NEGATIVE = 3  # which windows without an answer are kept
-    POSITION = 4  # where a window's document stands in the position table
+    POSITION = 4  # from which row of the position table on a window's document is read
     ORDER = 5  # in which order an epoch takes its examples
     MASK = 6  # which tokens are predicted, and what stands in their place
-    SHARDS = 7  # in which order a pass over a stream of text reads it
-    BUFFER = 8  # how the sequences of such a pass are shuffled
+    SHARDS = 7  # in which order the shards of a stream of text are read
+    BUFFER = 8  # how the sequences of a stream are shuffled
     CAP = 9  # which questions of a capped source are trained on
     QUESTION = 10  # which questions are asked in another language than their document's
-    STRETCH = 11  # how long the stretches of text are that an embedding learns from
+    STRETCH = 11  # how many tokens the stretches have that an embedding learns from
 
 
 def random_stream(seed: int, use: Use, *numbers: int) -> np.random.Generator:

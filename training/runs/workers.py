@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, TypeVar
 
-AHEAD = 2  # items a worker that are on their way: the rest is not read yet
+AHEAD = 2  # items given out for each worker; the rest is not read yet
 
 Tools = TypeVar("Tools")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_tools: Any = None  # of a worker: what all its items need
+_tools: Any = None  # in a worker process: what all its items need
 
 
 def in_workers(
@@ -26,7 +26,7 @@ def in_workers(
     if num_proc == 1:
         yield from (work(tools, item) for item in items)
         return
-    # Spawned, not forked: by now this process has the threads of torch and of the tokenizer.
+    # Not forked, since by now this process has threads of torch and of the tokenizer.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_proc, spawn, _receive, (tools,)) as pool:
         waiting: deque[Future[Result]] = deque()
@@ -37,7 +37,7 @@ def in_workers(
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:  # after a mistake in one item the others are not waited for
+        finally:  # after an error in one item do not wait for the others
             pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -34,7 +34,7 @@ class ReadArguments(QuestionArguments, SplitArguments, ModelArguments):
         metadata={
             "help": "Run the model under bfloat16 autocast; auto: where a measurement at the start says that it pays.",
             "choices": ("no", "yes", "auto"),
-            "nargs": "?",  # alone it means yes
+            "nargs": "?",
             "const": "yes",
         },
     )

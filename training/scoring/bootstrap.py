@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 DRAWS = 10_000
-NUMBERS_AT_ONCE = 5_000_000  # 40 MB of the questions' numbers
+NUMBERS_AT_ONCE = 5_000_000  # drawn numbers of questions in memory: 40 MB
 
 
 def paired_bootstrap(

@@ -17,7 +17,7 @@ from .record import SCORES, read_scores, write_scores
 
 ANSWERS = ("predictions.json", "nbest.json")
 WRITTEN = (SCORES, *ANSWERS, "scores.csv", "by_length.csv", "scores.png", "by_length.png")
-# None decides an answer; the last three are length_report.py's.
+# None of these flags decides an answer. The last three are of length_report.py.
 NOT_PART_OF_THE_RUN = ("output_dir", "overwrite_output_dir", "by", "use_cpu", "windows", "draws", "seed")
 
 
@@ -27,7 +27,7 @@ def open_folder(output_dir: Path, arguments: ReadArguments, *, processes: int) -
     path = output_dir / SCORES
     if path.is_file():
         before = read_scores(path, "--output_dir")
-        # Of another run, a start without any language is in nobody's way.
+        # A run that was not finished in any language may be replaced by another run.
         if not arguments.overwrite_output_dir and (before["languages"] or before["run"] == this_run):
             check_same_run(this_run, before["run"], output_dir)
             return before
@@ -41,9 +41,9 @@ def open_folder(output_dir: Path, arguments: ReadArguments, *, processes: int) -
 
 def _remove(output_dir: Path) -> None:
     """Remove what an earlier run wrote; a UserError, and nothing removed, when something else is there too."""
-    # Of any language: a run that was killed has left answers that its scores.json does not know of.
+    # In every language's folder: a killed run may leave answers of a language that its scores.json lacks.
     check_output_dir(output_dir, (*WRITTEN, *(f"*/{name}" for name in ANSWERS), "*.changes.jsonl"))
-    for path in sorted(output_dir.rglob("*"), reverse=True):  # files before their folder
+    for path in sorted(output_dir.rglob("*"), reverse=True):  # reversed: a folder comes after its files
         path.rmdir() if path.is_dir() else path.unlink()
 
 

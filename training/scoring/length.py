@@ -35,9 +35,9 @@ REPORT = "length_report"
 WRITTEN = (f"{REPORT}.*", "answers/*.json", "*.changes.jsonl")
 WHOLE = "whole"
 SHORT = "short model"
-FEWEST = 20  # questions of which a difference says anything,
-FEWEST_DOCUMENTS = 8  # about as many documents
-TELLING = 3.0  # points of F1: where chance alone makes more, the questions are too few
+FEWEST = 20  # questions; with fewer a difference says nothing
+FEWEST_DOCUMENTS = 8  # documents that those questions are about
+TELLING = 3.0  # points of F1; if chance alone makes more, the questions are too few
 QUARTERS = ("first quarter", "second", "third", "last quarter")
 
 
@@ -357,7 +357,7 @@ def _open(output_dir: Path, arguments: LengthArguments) -> dict[str, Any]:
         check_same_run(this_run, before.get("run") or {}, output_dir)
     else:
         check_output_dir(output_dir, WRITTEN if arguments.overwrite_output_dir else None, mark=path.name)
-        for file in sorted(output_dir.rglob("*"), reverse=True):  # files before their folder
+        for file in sorted(output_dir.rglob("*"), reverse=True):  # reversed: a folder comes after its files
             file.rmdir() if file.is_dir() else file.unlink()
     start = {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), "run": this_run}
     write_atomically(path, json.dumps(start, ensure_ascii=False, indent=1))

@@ -16,7 +16,7 @@ from foundation.files import read_json, write_atomically
 from training.corpora.sources import canonical_name
 
 SCORES = "scores.json"
-CALIBRATION = "no_answer.json"  # beside a model too; its layout stands in space/calibration.py
+CALIBRATION = "no_answer.json"  # lies beside a model; space/calibration.py says what is in it
 METRICS = ("exact_match", "f1")
 
 

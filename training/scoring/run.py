@@ -190,7 +190,7 @@ def null_threshold(arguments: ReadArguments) -> float:
         (arguments.adapter, None) if arguments.adapter else (arguments.model_name_or_path, arguments.revision)
     )
     tuned = beside_model(name, "eval_results.json", revision)
-    # An evaluation without unanswerable questions leaves the file but tunes none.
+    # An evaluation without unanswerable questions writes the file, but tunes no threshold.
     threshold = read_json(tuned, "the evaluation beside the model", dict).get("null_threshold") if tuned else None
     if threshold is None:
         print("note: no tuned null threshold beside the model, 0 is taken: give --null_threshold", file=sys.stderr)

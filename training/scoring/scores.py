@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LENGTH_BOUNDS = (0, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 
-# XQuAD averages over its 12 languages; the thesis had no Romanian, so its figures compare with the mean over 11.
+# XQuAD has 12 languages. The thesis left out Romanian, so its figures compare with the mean over the other 11.
 THESIS_LEAVES_OUT = "ro"
 
 
