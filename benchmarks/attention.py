@@ -48,7 +48,7 @@ SYSTEMS = ("native", "ours", "full", "modernbert", "floor")
 MORE = ("compiled", "graphs", "masked")
 MODES = ("count", "training", "forward", "memory", "forward-parts", "training-parts", "report")
 UNITS = {"count": "flop", "memory": "bytes", "memory of training": "bytes", "memory of forward": "bytes"}
-UNUSUAL = {"batch_size": 1, "tokens": None, "device": "cpu"}  # part of a setting where they are something else
+UNUSUAL = {"batch_size": 1, "tokens": None, "device": "cpu"}  # part of a setting only if they differ from these values
 SHOWN = {"flop": ("GFLOP", 1e9, 0), "bytes": ("MB", 1e6, 0), "seconds": ("seconds", 1, 3)}
 
 
@@ -92,7 +92,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=3, help="rounds before those")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, …")
     parser.add_argument("--output", type=Path, default=Path("docs/performance.json"), help="the figures")
-    parser.add_argument("--child", help=argparse.SUPPRESS)  # memory: the one system that this process measures
+    parser.add_argument("--child", help=argparse.SUPPRESS)  # the one system whose memory this process measures
     args = parser.parse_args()
     import torch
 
@@ -211,7 +211,7 @@ def seconds(args: argparse.Namespace, setting: dict) -> dict:
         try:
             call = partial(step, *build(system, args, setting["length"]), mode, dtype)
             if args.device != "cpu":
-                call()  # compiles
+                call()  # the first call compiles, which takes memory too
                 before = torch.cuda.memory_allocated()
                 torch.cuda.reset_peak_memory_stats()
                 call()
@@ -321,7 +321,7 @@ def _peak_here(args: argparse.Namespace, setting: dict) -> float:
     model, inputs = build(args.child, args, setting["length"])
     cuda = args.device.startswith("cuda")
     for parameter in model.parameters():
-        parameter.grad = torch.ones_like(parameter)  # the gradients' room is not counted
+        parameter.grad = torch.ones_like(parameter)  # made now, so that the memory of gradients is not counted
     if cuda:
         before = torch.cuda.memory_allocated()
     else:
@@ -416,7 +416,7 @@ def plot(source: Path) -> Path:
     rows = [row for row in json.loads(source.read_text()) if row["unit"] == "seconds" and row["setting"]["layers"] == 3]
     rows = [row for row in rows if not UNUSUAL.keys() & row["setting"].keys()]
     kinds = [(row["setting"]["mode"], row["setting"]["dtype"]) for row in rows]
-    panels = sorted(kind for kind in set(kinds) if kinds.count(kind) > 1)  # one length makes no curve
+    panels = sorted(kind for kind in set(kinds) if kinds.count(kind) > 1)  # a single length makes no curve
     grey = "#808890"
     colours = {
         "text.color": grey,

@@ -8,7 +8,6 @@ Unicode form (where that changes it). Counted is where repair_or_drop puts it: b
 place where the same text stands), or nowhere.
 """
 
-import argparse
 import glob
 import json
 import random
@@ -68,27 +67,28 @@ def main() -> None:
     parser.add_argument("--shift", type=int, default=20, help="characters that an offset is moved by, at most")
     parser.add_argument("--seed", type=int, default=42, help="of how far")
     parser.add_argument("--output", help="also write the figures to this JSON file")
-    report(parser.parse_args())
+    arguments = parser.parse_args()
+    report(arguments.data_files, arguments.shift, arguments.seed, arguments.output)
 
 
-def report(arguments: argparse.Namespace) -> None:
+def report(data_files: str, shift: int, seed: int, output: str | None) -> None:
     """Print the figures of all files together, and write those of each."""
     from tqdm.auto import tqdm
 
-    files = sorted(Path(path) for path in glob.glob(arguments.data_files))
+    files = sorted(Path(path) for path in glob.glob(data_files))
     if not files:
-        raise UserError(f"--data_files {arguments.data_files!r} names no file: check the pattern")
-    if arguments.shift < 1:
-        raise UserError(f"--shift {arguments.shift} is below 1: give a whole number from 1 up")
-    by_file = {path.name: spoil(path, arguments.shift, arguments.seed) for path in tqdm(files, desc="files")}
+        raise UserError(f"--data_files {data_files!r} names no file: check the pattern")
+    if shift < 1:
+        raise UserError(f"--shift {shift} is below 1: give a whole number from 1 up")
+    by_file = {path.name: spoil(path, shift, seed) for path in tqdm(files, desc="files")}
     lines = []
     for name in SPOILED:
         total = sum((each[name] for each in by_file.values()), Counter[str]())
         share = 100 * total["back"] / max(total.total(), 1)
         lines.append([name, total.total(), total["back"], total["elsewhere"], total["nowhere"], round(share, 1)])
     print(tables.markdown(["spoiled", "answers", "back", "elsewhere", "nowhere", "back, %"], lines))
-    if arguments.output:
-        write_atomically(arguments.output, json.dumps(by_file, indent=1) + "\n")
+    if output:
+        write_atomically(output, json.dumps(by_file, indent=1) + "\n")
 
 
 if __name__ == "__main__":

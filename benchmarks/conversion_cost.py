@@ -136,7 +136,7 @@ def measure(way: str, source: Path, target: Path) -> dict[str, float]:
 
 def in_new_process(way: str, source: Path, target: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.conversion_cost", "--measure", way, str(source), str(target)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # stderr: its bars, and why it failed
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # stderr shows bars and errors
     shutil.rmtree(target)
     return json.loads(done.stdout.splitlines()[-1])
 

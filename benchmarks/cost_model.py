@@ -7,7 +7,7 @@ tests/training/test_cost_model.py against what torch counts and keeps. Times div
 
 from dataclasses import dataclass
 
-PRODUCTS_OF_ATTENTION = 7  # scores and context, and five in backward, where the scores are taken again
+PRODUCTS_OF_ATTENTION = 7  # scores and context in forward; five in backward, which computes the scores again
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Device:
 
     name: str
     flops: float
-    link: float = 0.0  # to its peers in the machine, bytes a second and direction
-    network: float = 0.0  # of the machine to others, for each of its devices
+    link: float = 0.0  # bytes a second in one direction, to its peers in the machine
+    network: float = 0.0  # bytes a second for each device, to other machines
 
 
 XLMR_BASE = Model("XLM-R base", 12, 768, 3072, 12, 250_002)

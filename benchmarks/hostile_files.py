@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-# Where the text lies in each kind of file that is a zip of XML.
+# The part that holds the text, for each kind of file that is a zip of XML.
 PARTS = {
     ".docx": "word/document.xml",
     ".xlsx": "xl/worksheets/sheet1.xml",

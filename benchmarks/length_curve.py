@@ -50,18 +50,12 @@ def parse_reader(text: str) -> tuple[str, str, str | None]:
     return label, checkpoint, window or None
 
 
-def score_point(
-    args: argparse.Namespace, label: str, checkpoint: str, window: str | None, count: int
-) -> dict[str, Any]:
-    """scores.json of one reader at one length, run unless it is there and whole."""
-    folder = Path(args.runs) / label.replace(" ", "_").replace("/", "_") / str(count)
-    words = ["--model_name_or_path", checkpoint, "--dataset", "xq3", "--data_dir", args.data_dir,
-             "--language", args.language, "--nr_concats", str(count), "--questions", "first",
-             "--output_dir", str(folder)]  # fmt: skip
-    words += ["--max_length", window] if window else []
-    words += ["--max_eval_samples", str(args.max_eval_samples)] if args.max_eval_samples else []
-    words += ["--bf16"] if args.bf16 else []
-    subprocess.run([sys.executable, "training/score.py", *words], check=True, stdout=subprocess.DEVNULL)
+def score_point(folder: Path, checkpoint: str, window: str | None, count: int, words: list[str]) -> dict[str, Any]:
+    """scores.json of one reader at one length, run with more `words` unless it is in `folder` and whole."""
+    command = ["training/score.py", "--model_name_or_path", checkpoint, "--dataset", "xq3", "--questions", "first",
+               "--nr_concats", str(count), "--output_dir", str(folder), *words]  # fmt: skip
+    command += ["--max_length", window] if window else []
+    subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
     return read_json(folder / "scores.json", "--output_dir", dict)
 
 
@@ -69,11 +63,15 @@ def main() -> None:
     from foundation import plots, tables
 
     args = make_parser().parse_args()
+    words = ["--data_dir", args.data_dir, "--language", args.language]
+    words += ["--max_eval_samples", str(args.max_eval_samples)] if args.max_eval_samples else []
+    words += ["--bf16"] if args.bf16 else []
     curves = []
     for label, checkpoint, window in map(parse_reader, args.reader):
         points = []
         for count in args.nr_concats:
-            scores = score_point(args, label, checkpoint, window, count)
+            folder = Path(args.runs) / label.replace(" ", "_").replace("/", "_") / str(count)
+            scores = score_point(folder, checkpoint, window, count, words)
             languages = {
                 name: {m: each[m] for m in ("exact_match", "f1")} for name, each in scores["languages"].items()
             }

@@ -24,7 +24,7 @@ from foundation import tables
 from foundation.cli import command_parser, run
 from foundation.files import write_atomically
 
-POSITIONS, HIDDEN, WORDS = 614, 384, 250_002  # masked positions of 4,096 tokens, and XLM-R's vocabulary
+POSITIONS, HIDDEN, WORDS = 614, 384, 250_002  # masked positions of 4,096 tokens, hidden size, XLM-R's vocabulary
 LOSSES = ("logits of all positions at once", "linear_cross_entropy in chunks")
 READERS = ("piece by piece, as convert", "safetensors, mapped")
 

@@ -42,7 +42,7 @@ def squad_sized(sample: Path, target: Path) -> None:
         for article in articles:
             paragraphs = []
             for paragraph in article["paragraphs"]:
-                # A copy of a paragraph must not meet itself: equal neighbours would count as one.
+                # The whole file is repeated, and not each paragraph: equal neighbours would be read as one.
                 questions = paragraph["qas"][: QUESTIONS_IN_SQUAD - count]
                 qas = [{**question, "id": f"{count + n:024x}"} for n, question in enumerate(questions)]
                 count += len(qas)

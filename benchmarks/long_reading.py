@@ -23,7 +23,7 @@ from foundation.files import write_atomically
 WAYS = ("whole", "windows of 512")
 NATURAL = {"fairytaleqa": ("en.fairytaleqa-dev.json", 20), "covidqa": ("en.covidqa-dev.json", 20),
            "musique": ("en.musique-dev.json", 48), "timeqa": ("en.timeqa-train.json", 40)}  # fmt: skip
-# Questions a language and a task: the whole list takes about an hour of one core.
+# The number of questions for each language and task. All of them take one core about an hour.
 TERMS = {512: 5, 1024: 5, 2048: 5, 4096: 5, 8192: 3}
 TERMS_LANGUAGES = "en,de,zh,ar"
 BABI_FAR = {1: 20, 2: 20, 14: 20}
@@ -104,7 +104,7 @@ def main() -> None:
                  "--output_dir", str(folder)]  # fmt: skip
         subprocess.run([sys.executable, "-m", "training.length_report", *words], check=True, stdout=subprocess.DEVNULL)
         report = json.loads((folder / "length_report.json").read_text(encoding="utf-8"))
-        del report["run"]  # ages and checksums of files
+        del report["run"]  # it holds times and checksums of files on this machine
         report["processor"] = processor()
         write_atomically(args.output_dir / f"{name}.json", json.dumps(report, ensure_ascii=False, indent=1) + "\n")
         print(f"{name}: {report['verdict']}", file=sys.stderr)

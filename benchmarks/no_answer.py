@@ -10,7 +10,6 @@ better. Writes no_answer.json and no_answer.png into --output_dir; --write_calib
 beside the model, where space/reader.py looks.
 """
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from foundation.cli import UserError, command_parser, run
 from foundation.files import read_json, write_atomically
 from space.calibration import Calibration
 
-# Documents by what the question has to do with them, and what each weighs: of four questions, three can be answered.
+# The kinds of documents that a question is put to, and their weights: of four questions three can be answered.
 CASES = {"own article": 0.75, "rest of the article": 0.125, "another article": 0.125}
 LANGUAGES = {"same_language": "in the document's language", "other_language": "in another language"}
 TEMPERATURES = np.geomspace(0.5, 12.0, 30)
@@ -76,10 +75,10 @@ def pairs(articles: dict[str, Any], count: int, paragraphs: int = 5) -> Iterator
             for q in range(len(paragraph["qas"]))
         ]
         for turn in range(min(count, len(places))):
-            # Each language asks other questions, since the same ones in many languages would be few.
+            # Each language asks different questions: so there are more of them than if all asked the same.
             a, p, q = places[(turn * len(names) + number) * len(places) // (min(count, len(places)) * len(names))]
             question = articles[name][a]["paragraphs"][p]["qas"][q]
-            # The other language goes round with the questions, so that each meets all the others.
+            # The other language changes from question to question, so that each language meets all others.
             other = names[(number + 1 + turn % max(len(names) - 1, 1)) % len(names)]
             for languages, spoken in (("same_language", name), ("other_language", other)):
                 if languages == "other_language" and other == name:
@@ -197,18 +196,18 @@ def reliability(read: Sequence[Seen]) -> list[dict[str, float]]:
     return rows
 
 
-def read_all(arguments: argparse.Namespace) -> tuple[str, dict[str, Calibration], list[Judged]]:
+def read_all(
+    model_name_or_path: str | None, articles: dict[str, Any], questions: int, paragraphs: int, batch_size: int
+) -> tuple[str, dict[str, Calibration], list[Judged]]:
     """Read every pair with the model; its name, its present calibrations, and what was found."""
     from space.language import differ, language, surroundings
     from space.reader import load_reader
     from training.qa.predict import predict
 
-    reader = load_reader(arguments.model_name_or_path)
-    articles = {name: _articles(Path(arguments.data_dir), name) for name in arguments.language.split(",")}
-    found_pairs = pairs(articles, arguments.questions, arguments.paragraphs)
-    asked = {str(number): pair for number, pair in enumerate(found_pairs)}
+    reader = load_reader(model_name_or_path)
+    asked = {str(number): pair for number, pair in enumerate(pairs(articles, questions, paragraphs))}
     rows = [{"id": key, "question": pair.question, "context": pair.context} for key, pair in asked.items()]
-    found = predict(reader.model, reader.windower, rows, batch_size=arguments.batch_size)
+    found = predict(reader.model, reader.windower, rows, batch_size=batch_size)
     judged = []
     for key, pair in asked.items():
         best = found[key].n_best[0]
@@ -239,7 +238,7 @@ def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> 
             continue
         halves = [[j for j in those if j.half == half] for half in (0, 1)]
         kept = Halves(halves, [now[languages]] * 2)
-        new = Halves(halves, [fit(half) for half in halves[::-1]])  # each is judged by what was fitted on the other
+        new = Halves(halves, [fit(half) for half in halves[::-1]])  # each half is judged by the fit on the other one
         figures, present = new.figures(), kept.figures()
         better = all(figures[name] >= present[name] for name in figures) and figures != present
         taken = fit(those) if better else now[languages]
@@ -318,7 +317,11 @@ def main() -> None:
     model = Path(arguments.model_name_or_path or ADAPTER)
     if arguments.write_calibration and not model.is_dir():
         raise UserError(f"--write_calibration needs the model's folder, and {str(model)!r} is none: leave it out")
-    figures = report(*read_all(arguments))
+    articles = {name: _articles(Path(arguments.data_dir), name) for name in arguments.language.split(",")}
+    read = read_all(
+        arguments.model_name_or_path, articles, arguments.questions, arguments.paragraphs, arguments.batch_size
+    )
+    figures = report(*read)
     print(table(figures))
     for languages, part in figures["held_out"].items():
         print(f"{languages}: {figures[languages]}, {part['called_another_language']}% called another language")

@@ -41,7 +41,7 @@ class Session:
     def __call__(self, **batch: Any) -> SimpleNamespace:
         import torch
 
-        none = torch.zeros_like(batch["input_ids"])  # a batch leaves out token types that the reader does not use
+        none = torch.zeros_like(batch["input_ids"])  # the graph wants token types even if the batch has none
         found = self.session.run(None, {name: batch.get(name, none).numpy() for name in self.wanted})
         return SimpleNamespace(start_logits=torch.from_numpy(found[0]), end_logits=torch.from_numpy(found[1]))
 

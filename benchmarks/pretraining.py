@@ -44,7 +44,7 @@ def main() -> None:
     figures = step(args) if args.mode == "step" else corpus(args)
     setting = {"cpu": processor(), **{k: getattr(args, k) for k in ("threads", "device", "layers", "width", "length")}}
     kept = read_json(args.output, "--output", dict) if args.output.exists() else {}
-    if args.mode == "corpus":  # a large one may be measured by itself
+    if args.mode == "corpus":  # keep the other sizes: a large corpus may be measured by itself
         figures = {**kept.get("corpus", {}).get("figures", {}), **figures}
     kept[args.mode] = {"setting": setting, "figures": figures}
     if args.mode == "step":
@@ -70,7 +70,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100, 1000], help="sizes of the corpus")
     parser.add_argument("--num_proc", type=int, default=1, help="processes that pack (corpus)")
     parser.add_argument("--output", type=Path, default=Path("docs/pretraining.json"), help="the figures")
-    parser.add_argument("--child", help=argparse.SUPPRESS)  # what this process measures
+    parser.add_argument("--child", help=argparse.SUPPRESS)  # the one way or size that this process measures
     args = parser.parse_args()
     if args.device == "cuda":
         import torch
@@ -96,10 +96,10 @@ def peak_megabytes() -> float:
     return peak_bytes() / 2**20
 
 
-def check_memory(args: argparse.Namespace) -> None:
+def check_memory(vocab_size: int, width: int, layers: int, length: int) -> None:
     """Refuse a machine on which the notebook's way would not fit: its logits, their log-softmax and its gradient."""
-    parameters = args.vocab_size * args.width + args.layers * 15 * args.width**2
-    needed = 16 * parameters + 3 * 4 * args.length * args.vocab_size + 2**30
+    parameters = vocab_size * width + layers * 15 * width**2
+    needed = 16 * parameters + 3 * 4 * length * vocab_size + 2**30
     available = int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0]) * 1024
     if available < needed:
         raise UserError(
@@ -110,7 +110,7 @@ def check_memory(args: argparse.Namespace) -> None:
 
 def step(args: argparse.Namespace) -> dict[str, Any]:
     if args.device == "cpu":
-        check_memory(args)
+        check_memory(args.vocab_size, args.width, args.layers, args.length)
     figures = {way: _child(way) for way in WAYS}
     notebook, ours = (figures[way] for way in WAYS)
     print(

@@ -76,7 +76,7 @@ def measure(lengths: list[int], repeats: int) -> list[dict[str, Any]]:
     text = examples()["English, a book"].text
     loaded = readers()
     rows = []
-    for reader in loaded.values():  # warm up
+    for reader in loaded.values():  # the first reading also loads the model, and is not measured
         timed(reader, document_of(reader, lengths[0], text))
     with tqdm(total=sum(rounds(length, repeats) for length in lengths), unit="round", leave=False) as bar:
         for length in lengths:

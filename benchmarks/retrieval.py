@@ -73,7 +73,7 @@ def _questions(rows: Any, count: int | None) -> tuple[list[str], list[str], np.n
     if count is not None and count < len(documents):
         documents = [documents[number * len(documents) // count] for number in range(count)]
     numbers = {document: number for number, document in enumerate(documents)}
-    # A question without an answer in its document has no right document.
+    # A question without an answer has no right document, so it is left out.
     asked = [(row["question"], numbers[row["context"]]) for row in rows
              if row["context"] in numbers and row["answers"]["text"]]  # fmt: skip
     return documents, [question for question, _ in asked], np.array([number for _, number in asked])

@@ -7,7 +7,6 @@
 ways agree, and the memory does, the counts are right. `predict` assumes 35% of the data sheet's bf16 rate.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,8 @@ from foundation.files import read_json
 DAY = 86_400
 UPDATES, SEQUENCES, LENGTH, WINDOW = 6000, 64, 4096, 512
 THESIS_DAYS = {"RoBERTa base": 5 + 13 / 24, "XLM-R base": 6 + 22 / 24}
-# Data sheets: dense bf16 FLOP/s, NVLink bytes/s a direction, network bytes/s a GPU
-# (200 Gbit/s a GPU for the A100 machines, 400 for the H100 ones).
+# From data sheets: dense bf16 FLOP/s, NVLink bytes/s in one direction, network bytes/s for each GPU. The network has
+# 200 Gbit/s for each A100, and 400 for each H100.
 SHEETS = {
     "A100 80 GB": (312e12, 300e9, 25e9),
     "H100 80 GB": (989e12, 450e9, 50e9),
@@ -42,11 +41,6 @@ SHEETS = {
 
 def main() -> None:
     """Print the tables of one mode."""
-    args = parse_args()
-    (check if args.mode == "check" else predict)(args)
-
-
-def parse_args() -> argparse.Namespace:
     parser = command_parser(
         description=str(__doc__).split("\n")[0], example="python -m benchmarks.scaling predict --utilisation 0.25"
     )
@@ -55,12 +49,16 @@ def parse_args() -> argparse.Namespace:
         "--utilisation", type=float, default=0.35, help="share of the data sheet's rate that is reached"
     )
     parser.add_argument("--steps", type=Path, default=Path("docs/pretraining.json"), help="figures of pretraining.py")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.mode == "check":
+        check(args.steps)
+    else:
+        predict(args.utilisation)
 
 
-def check(args: argparse.Namespace) -> None:
+def check(steps: Path) -> None:
     """Rates that measured steps imply: one machine, so the model is right where they agree."""
-    figures: dict[str, Any] = read_json(args.steps, "--steps", dict)["step"]
+    figures: dict[str, Any] = read_json(steps, "--steps", dict)["step"]
     layers, length = figures["setting"]["layers"], figures["setting"]["length"]
     width = figures["setting"].get("width", 768)
     model = Model("measured", layers, width, 4 * width, 12, figures["vocab_size"], length + 2)
@@ -74,7 +72,7 @@ def check(args: argparse.Namespace) -> None:
     )
     states, kept = state_bytes(model), activation_bytes(model, length, mixed=not on_cpu)
     logits = 4 * length * figures["vocab_size"]
-    # The notebook's peak is in backward: log-softmax and two gradients; the logits themselves are gone by then.
+    # The notebook's peak is in backward. It holds the log-softmax and two gradients, and no more the logits.
     memory = {"notebook": states + kept + 3 * logits, "ours": states + kept + head_bytes(model)}
     for way, flops in counts.items():
         measured = figures["figures"][way]
@@ -84,7 +82,7 @@ def check(args: argparse.Namespace) -> None:
         )
 
 
-def predict(args: argparse.Namespace) -> None:
+def predict(utilisation: float) -> None:
     """Hours of the recipe, memory and traffic, by model, GPU and number of GPUs."""
     print("| model | parameters | GFLOP a sequence, ours | notebook's way | thesis, days on 48 GB | TFLOP/s of that |")
     print("|---|---|---|---|---|---|")
@@ -98,7 +96,7 @@ def predict(args: argparse.Namespace) -> None:
     )
     for model in (ROBERTA_BASE, XLMR_BASE, XLMR_LARGE):
         for name, (flops, link, network) in SHEETS.items():
-            device = Device(name, flops * args.utilisation, link, network)
+            device = Device(name, flops * utilisation, link, network)
             seconds = {n: run_seconds(model, device, n, steps=UPDATES, sequences=SEQUENCES) for n in (1, 8, 64)}
             rate = {n: UPDATES * SEQUENCES * LENGTH / seconds[n] / n for n in seconds}
             hours = " | ".join(f"{seconds[n] / 3600:.2f}" for n in seconds)

@@ -53,7 +53,7 @@ class Visitor:
         """Last output of one event; RuntimeError with the server's words when it fails."""
         session = session or uuid.uuid4().hex
         body = {"data": data, "fn_index": self.endpoints[name], "session_hash": session}
-        # As a browser writes it: half a surrogate goes as an escape.
+        # json.dumps writes half a surrogate as an escape, as a browser does.
         headers = {"content-type": "application/json"}
         joined = self.http.post("/gradio_api/queue/join", content=json.dumps(body), headers=headers)
         if joined.status_code != 200:

@@ -29,7 +29,7 @@ def take(browser: Any, url: str, example: str, question: str, size: tuple[int, i
         tab.click("#ask")
         tab.wait_for_selector("#answer [data-result]", timeout=300_000)
         tab.wait_for_selector("#document-text mark")
-        tab.wait_for_timeout(1_000)  # until the document has come to rest
+        tab.wait_for_timeout(1_000)  # milliseconds, in which the document stops scrolling
         return bytes(tab.screenshot())
     finally:
         tab.close()

@@ -20,7 +20,7 @@ from foundation.cli import command_parser, run
 from foundation.files import write_atomically
 
 POLICIES = ("unset", "OMP_WAIT_POLICY=PASSIVE", "GOMP_SPINCOUNT=1000")
-# Reads one document of --tokens tokens, twice, and prints the seconds of the second time.
+# The child reads one document of --tokens tokens twice, and prints the seconds of the second reading.
 CHILD = """
 import torch  # which reads them now, before the page sets its own
 import sys

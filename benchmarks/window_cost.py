@@ -13,12 +13,12 @@ question's global attention, which a BERT has not: it was not trained to read so
 Beside it: how far the hidden states of one text lie apart, cut at half the source's length, at 300 tokens and whole.
 """
 
-import argparse
 import json
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,19 +52,22 @@ def short_reader(folder: Path) -> Path:
     return folder
 
 
-def rows_by_length(arguments: argparse.Namespace, tokenizer: Any, longest: int) -> dict[str, Any]:
-    """Language -> rows of XQuAD, one paragraph each, that have --shortest to `longest` tokens with the question."""
+def rows_by_length(
+    data_dir: str, languages: Sequence[str], questions: int | None, tokenizer: Any, shortest: int, longest: int
+) -> dict[str, Any]:
+    """Language -> rows of XQuAD, one paragraph each, that have `shortest` to `longest` tokens with the question; of
+    those `questions`, evenly spread."""
     from hub_datasets.concat import ConcatOptions
     from training.corpora.load import evenly, load_qa
 
     found = {}
     options = ConcatOptions(nr_concats=1, questions="all")
-    for language in arguments.languages.split(","):
-        rows = load_qa("xquad", "validation", data_dir=arguments.data_dir, language=language, options=options)
+    for language in languages:
+        rows = load_qa("xquad", "validation", data_dir=data_dir, language=language, options=options)
         texts = list(rows["question"]), list(rows["context"])
         lengths = [len(ids) for ids in tokenizer(*texts, verbose=False)["input_ids"]]
-        fitting = rows.select([i for i, length in enumerate(lengths) if arguments.shortest <= length <= longest])
-        found[language] = evenly(fitting, arguments.questions)
+        fitting = rows.select([i for i, length in enumerate(lengths) if shortest <= length <= longest])
+        found[language] = evenly(fitting, questions)
     return found
 
 
@@ -103,31 +106,27 @@ def seconds(model: Any, tokenizer: Any) -> float:
         return time.perf_counter() - start
 
 
-def measure(arguments: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
-    """A row for the source and one for each window."""
-    from conversion.convert import convert
-    from training.qa.model import load_qa_model, reads_at_most
+def measure(
+    source: Any, models: dict[int, Any], tokenizer: Any, languages: dict[str, Any], longest: int, repeats: int
+) -> list[dict[str, Any]]:
+    """A row for the source and one for each window.
+
+    Args:
+        models: window -> the converted model.
+        languages: language -> rows of at most `longest` tokens.
+        repeats: turns of the forward pass.
+    """
     from training.scoring.metrics import score
 
-    given = arguments.model_name_or_path or str(short_reader(work / "short"))
-    source, tokenizer = load_qa_model(given)
-    longest = reads_at_most(source)
-    languages = rows_by_length(arguments, tokenizer, longest)
-    if not any(map(len, languages.values())):
-        raise UserError(f"--shortest {arguments.shortest} leaves no question of at most {longest} tokens: give less")
-    models = {}
-    for window in arguments.windows:
-        folder = convert(given, work / str(window), attention_window=window, max_pos=LONG, verify=False)
-        models[window] = load_qa_model(str(folder))[0]
     found = {}
     for name, model in {"source": source, **models}.items():
         print(f"reading: {name}", file=sys.stderr)
         found[name] = {code: answers(model, tokenizer, rows, longest) for code, rows in languages.items()}
     times: dict[Any, list[float]] = {window: [] for window in models}
-    for _ in range(arguments.repeats):
+    for _ in range(repeats):
         for window, model in models.items():
             times[window].append(seconds(model, tokenizer))
-    first = times[arguments.windows[0]]
+    first = next(iter(times.values()))
     text = " ".join(dict.fromkeys(next(iter(languages.values()))["context"]))
     table = []
     for name, by_language in found.items():
@@ -157,8 +156,30 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="turns of the forward pass")
     parser.add_argument("--output", default="docs/window_cost.json", help="where the figures go")
     arguments = parser.parse_args()
+    from conversion.convert import convert
+    from training.qa.model import load_qa_model, reads_at_most
+
     with tempfile.TemporaryDirectory() as work:
-        table = measure(arguments, Path(work))
+        given = arguments.model_name_or_path or str(short_reader(Path(work) / "short"))
+        source, tokenizer = load_qa_model(given)
+        longest = reads_at_most(source)
+        languages = rows_by_length(
+            arguments.data_dir,
+            arguments.languages.split(","),
+            arguments.questions,
+            tokenizer,
+            arguments.shortest,
+            longest,
+        )
+        if not any(map(len, languages.values())):
+            raise UserError(
+                f"--shortest {arguments.shortest} leaves no question of at most {longest} tokens: give less"
+            )
+        models = {}
+        for window in arguments.windows:
+            folder = convert(given, Path(work) / str(window), attention_window=window, max_pos=LONG, verify=False)
+            models[window] = load_qa_model(str(folder))[0]
+        table = measure(source, models, tokenizer, languages, longest, arguments.repeats)
     report = {"machine": processor(), "arguments": vars(arguments), "rows": table}
     write_atomically(arguments.output, json.dumps(report, indent=2) + "\n")
     print("| window | same answers | exact match | F1 | time at 4,096 tokens |\n|---|---|---|---|---|")
