@@ -251,7 +251,7 @@ def test_every_command_stands_in_the_documentation(path):
     assert name in text or str(path.relative_to(ROOT)) in text, f"{name} is described nowhere"
 
 
-# Stands in for docker: runs what `compose exec repl` is given in the working folder, as the container would in its own.
+# In docker's place: it runs the command of `compose exec repl` here, as the container would in its own folder.
 DOCKER = """#!/bin/bash
 [ "$1 $2" = "compose exec" ] || { echo "docker $*"; exit 0; }
 shift 2

@@ -99,7 +99,7 @@ def assert_same(model, inputs):
     assert fast_gradients.keys() == native_gradients.keys()
     largest = max(gradient.abs().max().item() for gradient in native_gradients.values())
     for name, native in native_gradients.items():
-        # The gradients of key biases are rounding noise around zero: they are judged by the scale of the others.
+        # The gradients of key biases are zero but for rounding. So the scale of the others is taken into account.
         allowed = 1e-4 * native.abs().max().item() + 1e-6 * largest
         difference = (fast_gradients[name] - native).abs().max().item()
         assert difference <= allowed, f"{name}: {difference:.2e} > {allowed:.2e}"
@@ -456,7 +456,7 @@ def test_compiles_whole_with_masks_and_any_number_of_global_tokens():
             for x in (expected, outputs)
         )
         for want, gradient in zip(wanted, gradients, strict=True):
-            # A graph for any number of global tokens uses the global projections even if there are none.
+            # A graph for any number of global tokens uses their projections even for none.
             want = torch.zeros_like(gradient) if want is None else want
             torch.testing.assert_close(gradient, want, rtol=1e-4, atol=1e-6)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
@@ -476,7 +476,7 @@ def test_exports_with_any_length_and_any_global_tokens():
     batch = torch.export.Dim("batch", min=1, max=64)
     dims = ({0: batch, 1: length},) * 3
     example = tuple(make_inputs(75).values())
-    # Deferred: whether a view is contiguous at one odd length is no reason to refuse the others.
+    # Deferred, since a check that holds at this length alone would refuse all others.
     program = torch.export.export(
         encoder, example, dynamic_shapes=dims, strict=False, prefer_deferred_runtime_asserts_over_guards=True
     ).module()

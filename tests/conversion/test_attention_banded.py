@@ -57,7 +57,7 @@ def test_a_global_token_in_padding_is_masked(way):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_dropout_strikes_at_its_rate_and_keeps_the_mean(dtype):
-    # Equal scores and unit vectors as values: the output is the row of weights itself.
+    # With equal scores and unit vectors as values, the output is the row of weights.
     length, p = 256, 0.1
     zeros = torch.zeros(1, length, 4, length, dtype=dtype)
     value = torch.eye(length, dtype=dtype)[None, :, None].expand(1, length, 4, length)
@@ -93,7 +93,7 @@ def test_second_derivatives_are_right():
     plan = make_plan(mask, (2, 40), [REACH], torch.device("cpu"), "walk")
     attend = partial(banded_attention, plan=plan, reach=REACH, dropout_p=0.0)
     assert torch.autograd.gradgradcheck(attend, (query, key, value), fast_mode=True)
-    # A gradient of ones does not depend on anything: autograd passes a constant down.
+    # A gradient of ones depends on nothing, so autograd passes on a constant.
     inner, outer = (
         torch.autograd.grad(
             [

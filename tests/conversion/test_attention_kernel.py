@@ -97,7 +97,7 @@ def test_three_graphs_at_most_serve_fifty_random_shapes(compilations):
         which = ("none", "first", "scattered")[number % 3]
         inputs = make_inputs(length, 3, ("none", "right", "holes", "left")[number % 4], which, seed=number)
         model(**{name: rows[:batch] for name, rows in inputs.items()})[0].sum().backward()
-    # Two sizes of blocks, for the two windows.
+    # The two windows have blocks of two sizes.
     assert 1 <= compilations.frame_count <= 2 * 3
 
 
@@ -180,7 +180,7 @@ def test_dropout_is_never_left_out(monkeypatch):
 
 
 def test_what_decides_between_kernel_and_product(monkeypatch, caplog):
-    monkeypatch.undo()  # the real choice
+    monkeypatch.undo()  # back to the real choice
     import transformers.utils.logging as log
 
     monkeypatch.setattr(log.get_logger("transformers"), "propagate", True)

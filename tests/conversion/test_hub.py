@@ -20,7 +20,7 @@ SMALL = ["--max_pos", "256", "--attention_window", "64"]
 QUICK: dict = {"max_pos": 256, "attention_window": 64, "verify": False}
 README = "---\nlicense: cc0-1.0\nlanguage:\n- sv\n---\nA source.\n"
 
-# What somebody runs who has transformers and nothing of ours: any import of our packages would fail.
+# Run by somebody who has transformers and nothing of ours: any import of our packages fails.
 STRANGER = """
 import sys
 class Absent:
@@ -111,7 +111,7 @@ def test_from_the_hub_to_the_hub_to_a_stranger(loopback_hub, tmp_path, source, c
     assert f"--model_name_or_path org/source --revision {commit}" in card
     assert loopback_hub.token not in out + err + "".join(map(str, pushed.values()))
     assert str(tmp_path) not in card + pushed["conversion_report.json"].decode()
-    assert verify("org/source", "org/long-256").passed  # as the card says, by anybody who has the two ids
+    assert verify("org/source", "org/long-256").passed  # the card says how, and it takes only the two ids
 
     # A second push of the same folder makes no commit.
     code, out, _ = command(publish, tmp_path / "long", "--hub_model_id", "org/long-256")

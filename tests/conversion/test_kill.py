@@ -14,7 +14,7 @@ from .checkpoints import make_checkpoint
 
 RUNS = 20
 
-# Imports once, then forks a child a run: the kill falls into the work, not into the imports.
+# It imports once, then forks a child for each run. So the kill falls into the work and not into the imports.
 DRIVER = """
 import json, os, random, signal, sys, time
 import torch

@@ -177,7 +177,8 @@ def test_sharded_bin_files(tmp_path):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_dtype(tmp_path, dtype):
     source = make_checkpoint(tmp_path / "source", "bert", positions=128)
-    long = convert(str(source), tmp_path / "long", dtype=dtype, **SMALL)  # proven against the source in that type
+    # The proof compares it with the source in that type.
+    long = convert(str(source), tmp_path / "long", dtype=dtype, **SMALL)
     tensors, original = load_tensors(long), load_tensors(source)
     assert {tensor.dtype for tensor in tensors.values()} == {getattr(torch, dtype)}
     name = "encoder.layer.1.output.dense.weight"
@@ -239,7 +240,7 @@ def test_tokenizer_that_cuts_by_itself_no_longer_does(tmp_path):
 
 def test_same_source_same_bytes(tmp_path):
     source = make_checkpoint(tmp_path / "source", "bert", positions=128)
-    # The card names the folder that it was written to.
+    # Both folders have one name, since the card names it.
     first, second = (convert(str(source), tmp_path / name / "long", **SMALL) for name in ("a", "b"))
     for file in first.iterdir():
         assert file.read_bytes() == (second / file.name).read_bytes(), file.name
@@ -318,4 +319,4 @@ def test_what_is_not_carried_over_is_named(tmp_path, capsys):
     assert "that Longformer has no place for: classifier_dropout, task_specific_params\n" in said
     assert len(json.loads((long / "conversion_report.json").read_text())["notes"]) == 3
     convert(str(make_checkpoint(tmp_path / "plain", "bert", positions=128)), tmp_path / "plain-long", **SMALL)
-    assert capsys.readouterr().err.count("note:") == 1  # what one vector a text needs
+    assert capsys.readouterr().err.count("note:") == 1  # the note on one vector for a whole text

@@ -52,7 +52,7 @@ def test_global_projections_are_kept_and_used(tmp_path, capsys):
     assert model.config.attention_window == [WINDOW] * 2  # the source's own
     assert not info["missing_keys"] and not info["unexpected_keys"]
 
-    # By hand, name by name, into a Longformer that was never a file of ours.
+    # Put the old tensors by hand, name by name, into a new Longformer.
     old = load_tensors(source)
     expected = transformers.LongformerForMaskedLM(model.config)
     fill(expected, seed=5)
@@ -61,7 +61,7 @@ def test_global_projections_are_kept_and_used(tmp_path, capsys):
     ids = torch.randint(6, model.config.vocab_size, (2, LENGTH), generator=torch.Generator().manual_seed(0))
     assert (run(model.eval(), ids) - run(expected.eval(), ids)).abs().max() < 1e-5
 
-    # What the Auto class makes of the old file is another model.
+    # The Auto class makes a short model of the old file, with other outputs.
     short = transformers.AutoModelForMaskedLM.from_pretrained(source).eval()
     assert type(short) is transformers.XLMRobertaForMaskedLM
     with torch.no_grad():

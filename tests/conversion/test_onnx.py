@@ -61,7 +61,7 @@ def test_exported_graph_takes_any_batch_length_and_mask(tmp_path, head, types):
     assert tuple(node.name for node in session.get_outputs()) == OUTPUTS[f"Longformer{head}"]
     for batch, length, every, two in ((1, 1, 0, 0), (1, 7, 3, 0), (4, 33, 1, 0), (2, 500, 100, 0), (3, 70, 9, 4)):
         inputs = make_inputs(model.config, length, every, batch)
-        if two:  # rows with different numbers of global tokens, some by an attention mask of 2
+        if two:  # rows differ in global tokens; an attention mask of 2 is another way to ask for them
             inputs["attention_mask"][1:, ::two] = 2
             inputs["global_attention_mask"][1] = 0
         wanted = {node.name for node in session.get_inputs()}

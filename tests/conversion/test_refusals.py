@@ -191,7 +191,7 @@ def test_wrong_shape(refused, source):
 def test_unknown_tensors_are_listed(refused, source):
     tensors = load_tensors(source)
     tensors["encoder.layer.1.adapter.weight"] = torch.randn(3)
-    tensors["encoder.layer.2.output.dense.bias"] = torch.randn(32)  # a layer more than config.json says
+    tensors["encoder.layer.2.output.dense.bias"] = torch.randn(32)  # config.json has one layer less
     save_tensors(source, tensors)
     line = refused(source)
     assert "not in the table of 'roberta'" in line

@@ -145,7 +145,7 @@ def test_a_config_without_a_padding_id(tmp_path):
     (source / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="says pad_token_id: null, and a roberta counts its positions from there"):
         convert(str(source), tmp_path / "long", **SMALL)
-    source = make_checkpoint(tmp_path / "bert", "bert", positions=128)  # BERT counts all tokens
+    source = make_checkpoint(tmp_path / "bert", "bert", positions=128)  # BERT counts its positions from 0
     config = json.loads((source / "config.json").read_text()) | {"pad_token_id": None}
     (source / "config.json").write_text(json.dumps(config))
     assert largest_difference(source, convert(str(source), tmp_path / "long", **SMALL)) < 1e-5
@@ -176,7 +176,8 @@ def test_what_a_model_was_fine_tuned_with_decides(tmp_path):
     long = convert(str(source), tmp_path / "long", verify=False, **SMALL)
     assert document_token_type(transformers.AutoConfig.from_pretrained(long)) == 0
     encoder = convert(str(make_checkpoint(tmp_path / "bert", "bert", positions=128)), tmp_path / "encoder", **SMALL)
-    assert document_token_type(transformers.AutoConfig.from_pretrained(encoder)) == 0  # no head was told by types
+    # It has no head that was trained on types.
+    assert document_token_type(transformers.AutoConfig.from_pretrained(encoder)) == 0
 
 
 def test_a_model_that_is_fine_tuned_here_records_its_token_types(tmp_path):

@@ -92,7 +92,7 @@ def test_an_unchanged_copy_passes(broken):
 
 def test_swapped_query_and_key(broken):
     def edit(tensors):
-        for suffix in ("", "_global"):  # the global twins too, so that only the outputs can tell
+        for suffix in ("", "_global"):  # the global ones too, so that only the outputs show it
             for kind in ("weight", "bias"):
                 swap(tensors, f"{ATTENTION}query{suffix}.{kind}", f"{ATTENTION}key{suffix}.{kind}")
 

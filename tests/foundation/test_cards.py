@@ -28,7 +28,8 @@ def header(text: str) -> dict:
 def test_the_header_is_the_data_and_the_hub_reads_its_scores(write):
     results = cards.eval_results("question-answering", {"type": "a/b", "name": "B", "config": "sv"}, {"f1": 60.12346})
     text = write(ModelCardData(license="mit", language="no", model_name="x", eval_results=results)).read_text()
-    assert header(text)["license"] == "mit" and header(text)["language"] == "no"  # quoted, else YAML reads a boolean
+    # `no` is quoted, since YAML reads it as false.
+    assert header(text)["license"] == "mit" and header(text)["language"] == "no"
     (result,) = ModelCard(text).data.eval_results
     assert (result.dataset_type, result.dataset_config, result.metric_type) == ("a/b", "sv", "f1")
     assert result.metric_value == 60.1235 and "base_model" not in header(text)
@@ -49,7 +50,7 @@ def test_what_the_owner_added_stays_when_the_card_is_written_again(write, tmp_pa
     card.write_text(added)
     text = write(ModelCardData(library_name="peft"), text="second").read_text()
     assert text.endswith("stay. -->\n\n## Mine\n\nBy hand.\n") and "second" in text and "first" not in text
-    # The licence was the program's and it gives none now; the thumbnail is the owner's.
+    # The program wrote the old licence, and gives none now. The owner added the thumbnail, so it stays.
     assert header(text) == {"library_name": "peft", "thumbnail": "a.png"}
     assert write(ModelCardData(library_name="peft"), text="second").read_text() == text
 
@@ -57,7 +58,7 @@ def test_what_the_owner_added_stays_when_the_card_is_written_again(write, tmp_pa
 @pytest.mark.parametrize(
     ("old", "kept", "text"),
     [
-        ("---\nlicense: gpl-3.0\ngated: true\n---\n", {"gated": True}, ""),  # as the Hub's form makes it
+        ("---\nlicense: gpl-3.0\ngated: true\n---\n", {"gated": True}, ""),  # a card that the Hub's web form made
         ("# Mine\r\n\r\nBy hand.", {}, "# Mine\r\n\r\nBy hand."),
         ("---\nlicense: [\n---\nBroken header.\n", {}, "Broken header."),
     ],
@@ -67,8 +68,8 @@ def test_a_card_that_no_program_wrote_is_kept_below_the_line(write, old, kept, t
     found = cards.with_additions(new, old)
     assert header(found) == {**header(new), **kept}
     assert found.split("stay. -->")[1].strip() == text
-    assert cards.with_additions(new, found) == found  # once
-    assert cards.with_additions(old, new) == old  # a card of one's own takes nothing
+    assert cards.with_additions(new, found) == found  # doing it again changes nothing
+    assert cards.with_additions(old, new) == old  # a card is not added to itself
 
 
 def test_new_scores_leave_the_rest_of_a_card_as_it_is(write, tmp_path):

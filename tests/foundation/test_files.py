@@ -60,7 +60,7 @@ def test_a_failing_block_and_a_failing_rename_leave_what_was_there(tmp_path, mon
 
     def failing(source, target):
         calls.append(source)
-        if len(calls) == 2:  # the new folder's
+        if len(calls) == 2:  # the renaming of the new folder
             raise OSError(5, "Input/output error")
         rename(source, target)
 

@@ -161,7 +161,7 @@ def test_somebody_else_commits_between_our_look_and_our_commit(loopback_hub, fol
 
     monkeypatch.setattr(push._Push, "difference", slow)
     push_folder(folder, "org/thing", "dataset", **PUSH)
-    # Theirs, ours on the parent that is no longer the newest, and ours again after another look.
+    # Three commits: theirs, ours on the old parent, which is refused, and ours on the new one.
     assert sum("/commit/" in request for request in loopback_hub.requests) == 3
     assert loopback_hub.files("dataset", "org/thing") == {**_contents(folder), "theirs": b"x"}
     assert loopback_hub.titles("dataset", "org/thing")[0] == "Publish"
@@ -205,14 +205,14 @@ def test_what_the_owner_added_to_the_card_stays(loopback_hub, tmp_path):
         write_card(tmp_path / "model", ModelCardData(license="mit"), tmp_path / "card.md.j2", steps=steps)
         return push_folder(tmp_path / "model", "org/thing", "model", **PUSH)
 
-    # As the Hub's own form makes a repository, with a header alone.
+    # A repository that the Hub's web form made has a card with a header alone.
     loopback_hub.api().create_repo("org/thing")
     _upload(loopback_hub, "README.md", b"---\nlicense: gpl-3.0\nthumbnail: a.png\n---\n")
     publish(1)
     card = loopback_hub.files("model", "org/thing")["README.md"].decode()
     assert "license: mit" in card and "thumbnail: a.png" in card and "Steps: 1" in card
     _upload(loopback_hub, "README.md", f"{card}\n## By hand\n\nMine.\n".encode())
-    assert publish(1) is None  # nothing of ours is new
+    assert publish(1) is None  # there is nothing new to push
     publish(2)
     card = loopback_hub.files("model", "org/thing")["README.md"].decode()
     assert card.endswith("## By hand\n\nMine.\n") and "Steps: 2" in card and "Steps: 1" not in card
@@ -221,7 +221,7 @@ def test_what_the_owner_added_to_the_card_stays(loopback_hub, tmp_path):
 
 def test_a_bare_name_is_in_the_space_of_the_login_and_settled_before(loopback_hub, folder):
     assert settle("thing", "model") == "tester/thing" and settle("org/thing", "model", private=True) == "org/thing"
-    assert loopback_hub.store.repos == {}  # asking makes nothing
+    assert loopback_hub.store.repos == {}  # asking has not made a repository
     url = push_folder(folder, "thing", "model", **PUSH)
     assert "/tester/thing/commit/" in url and loopback_hub.files("model", "tester/thing") == _contents(folder)
     assert push_folder(folder, "thing", "model", **PUSH) is None

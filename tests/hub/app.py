@@ -32,13 +32,13 @@ class HubApp:
             return
         request = Request(scope, receive)
         body = await request.body()
-        # Handled in a thread: hashing a large file must not hold up the other connections.
+        # In a thread, since hashing a large file would hold up the other connections.
         response = await run_in_threadpool(self._answer, request, body)
         await response(scope, receive, send)
 
     def _answer(self, request: Request, body: bytes) -> Response:
         try:
-            # A revision's slash comes quoted, so the path is split before it is unquoted.
+            # The slash of a revision comes quoted. So the path is split before it is unquoted.
             raw = request.scope["raw_path"].decode().split("?")[0]
             return self._route(request, [unquote(part) for part in raw.strip("/").split("/")], body)
         except HubError as error:
@@ -49,7 +49,7 @@ class HubApp:
 
     def _route(self, request: Request, parts: list[str], body: bytes) -> Response:
         if parts[0] == "large-files":
-            return self._put_large_file(request, parts[1], body)  # the signed URL is the permission
+            return self._put_large_file(request, parts[1], body)  # its URL is signed, so it needs no token
         user = self._user(request)
         match parts:
             case ["api", "whoami-v2"]:
@@ -238,7 +238,7 @@ class HubApp:
         if request.headers.get("content-type", "").startswith("application/json"):
             wish = json.loads(body)
             paths, expand = wish["paths"], wish.get("expand", False)
-        else:  # the client sends a form
+        else:  # the client may also send a form
             form = [unquote(pair.replace("+", " ")).partition("=") for pair in body.decode().split("&")]
             paths = [value for key, _, value in form if key == "paths"]
             expand = ("expand", "=", "True") in form or ("expand", "=", "true") in form

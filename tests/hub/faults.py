@@ -57,7 +57,7 @@ class FaultyApp:
             await self.app(scope, receive, send)
             return
         fault = self._next(f"{scope['method']} {scope['raw_path'].decode()}")
-        # uvicorn hands over a method of the object that owns the connection; only that can cut it.
+        # Only the object that owns the connection can cut it. `receive` is a method of that object.
         transport = receive.__self__.transport
         if fault is None:
             await self.app(scope, receive, send)
@@ -75,7 +75,7 @@ class FaultyApp:
             if fault.kind == "truncate":
                 await send(start)
                 await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-                await asyncio.sleep(0.05)  # lets the half leave before the cut
+                await asyncio.sleep(0.05)  # time for the first half to leave
                 transport.close()
             else:
                 transport.abort()

@@ -37,7 +37,7 @@ class Generation:
         """Standard output of a run that ends well; otherwise AssertionError with its last line of stderr."""
         folder.mkdir(parents=True, exist_ok=True)
         path = [*self.path, *([ROOT] if with_ours else [])]
-        # -S: without the .pth files, through which an editable install of ours would be found.
+        # -S leaves out .pth files. Through them Python would find an editable install of ours.
         command = [sys.executable, "-S", "-c", PROLOGUE.format(with_ours=with_ours, version=self.version) + code]
         variables = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
         variables |= {"HF_HOME": str(folder / "hf_home"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"} | environment

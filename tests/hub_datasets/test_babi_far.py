@@ -60,7 +60,8 @@ def test_facts_in_order_and_every_span_right(tmp_path_factory, story, language, 
     stories = read_stories(folder / f"qa2_two-supporting-facts_{babi_far.FILES[split]}.txt")
     asked = [line for line in content.splitlines() if "\t" in line]
     assert len(stories) == len(asked)
-    surely = [story for story in stories if sum(map(len, story.facts)) < tokens - 200]  # two characters a token
+    # Characters; a token of this tokenizer has two.
+    surely = [story for story in stories if sum(map(len, story.facts)) < tokens - 200]
     assert len(surely) <= len(rows) <= len(asked)
     known = [(story.question, story.answer, tuple(story.facts[p] for p in story.supports)) for story in stories]
     for row in rows:
@@ -71,8 +72,8 @@ def test_facts_in_order_and_every_span_right(tmp_path_factory, story, language, 
         assert context[start : start + len(answer)] == answer
         assert row.evidence.starts[-1] <= start and start + len(answer) <= row.evidence.ends[-1]
         assert background.count(row.question) + background.count(context) + SPECIAL_TOKENS <= tokens
-        assert len(context) > tokens  # of two characters each: half of the length is text at the least
-        # The facts of one story, in their order and unbroken; the rest is the real text.
+        assert len(context) > tokens  # a token has two characters: at least half of the tokens are real text
+        # The facts of one story stand in their order, each whole. All else is real text.
         facts = re.findall(r"(?:Mary|John|Sandra) went to the \w+\.", context)
         assert any(facts == story.facts for story in stories)
         rest = re.sub(r"\s", "", re.sub(r"(?:Mary|John|Sandra) went to the \w+\.", "", context))

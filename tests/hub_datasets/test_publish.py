@@ -64,7 +64,7 @@ def test_the_cards_tell_what_was_computed(run, here, tmp_path):
     assert about["license"] == "cc-by-sa-4.0" and about["task_categories"] == ["question-answering"]
     assert len(about["language"]) == 12 and about["size_categories"] == ["1K<n<10K"]
     assert [config["config_name"] for config in about["configs"]] == ["all", *about["language"]]
-    # Splits or features here would make `datasets` pass over the script's own checks.
+    # With splits or features here `datasets` would skip the script's own checks.
     assert "dataset_info" not in about and not any("data_files" in config for config in about["configs"])
     configs = {config["config_name"]: config for config in metadata(parquet)["configs"]}
     assert len(configs) == 2 * 13 and configs["all.3"]["default"]
@@ -164,7 +164,8 @@ def test_another_data_set_is_not_replaced_and_its_owners_files_stay(run, here, m
     assert here.files("dataset", REPO, "parquet")["EVAL.md"] == b"found with it"
     before = here.files("dataset", REPO)
     module = catalogue.builder_module("xquad_long")
-    monkeypatch.setattr(module, "SOURCES", {"en": module.SOURCES["en"]})  # a data set with the same siblings
+    # Another data set whose script imports the same files.
+    monkeypatch.setattr(module, "SOURCES", {"en": module.SOURCES["en"]})
     with pytest.raises(UserError, match=r"holds another data set \(data/xquad\.zh\.json\)"):
         run()
     assert here.files("dataset", REPO) == before
@@ -207,7 +208,7 @@ def test_an_empty_repository_keeps_its_visibility(run, here, there):
 def test_visibility(run, here):
     run(private=True)
     assert here.repo("dataset", REPO).private
-    run()  # complete, so its owner's choice is kept
+    run()  # the repository was complete, so it stays as its owner set it
     assert here.repo("dataset", REPO).private
     here.store.repos.clear()
     run()
@@ -235,7 +236,7 @@ def test_lasting_faults_leave_nothing_to_be_seen_and_the_next_run_finishes(run, 
     fault = here.fail(request_, "status", times=10_000, status=status)
     with pytest.raises((UserError, OSError)) as raised:
         run()
-    if "settings" not in request_:  # which the command line explains as it does any error of the Hub's
+    if "settings" not in request_:  # the command line explains it as any error of the Hub
         assert isinstance(raised.value, UserError) and "\n" not in str(raised.value) and "is kept" in str(raised.value)
     assert (tmp_path / "built" / "main" / "README.md").is_file()
     for (_, repo_id), repo in here.store.repos.items():

@@ -62,7 +62,8 @@ def test_it_says_what_it_did_and_is_public_at_the_end(published):
     hub, output, _ = published
     assert re.search(r"^main: http.*/commit/\w+$", output, re.MULTILINE)
     assert "2,880 rows as built" in output and output.rstrip().endswith("/datasets/org/xquad_long is public")
-    assert len(hub.titles("dataset", REPO)) == len(hub.titles("dataset", REPO, "parquet")) == 2  # one and the Hub's own
+    # Ours, and the Hub's own first one.
+    assert len(hub.titles("dataset", REPO)) == len(hub.titles("dataset", REPO, "parquet")) == 2
     assert not hub.repo("dataset", REPO).private
     names = set(hub.files("dataset", REPO))
     sources = {f"data/xquad.{language}.json" for language in LANGUAGES}

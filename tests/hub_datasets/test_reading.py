@@ -44,7 +44,8 @@ def tree() -> list[dict]:
 
 
 def dumped(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii="\\ud" in json.dumps(value)).encode()  # half a pair has no UTF-8
+    # Half a surrogate pair cannot be written in UTF-8.
+    return json.dumps(value, ensure_ascii="\\ud" in json.dumps(value)).encode()
 
 
 def lines(rows: list[dict]) -> bytes:
@@ -170,7 +171,7 @@ def test_any_text_comes_back_as_it_stood(texts):
     ]  # fmt: skip
     for content in (lines(rows), dumped(rows), parquet(rows), table([spelled(row, json.dumps) for row in rows])):
         read = flat(read_parts(content, "f", {}))
-        # csv has no way to write a carriage return or a NUL that its own reader gives back.
+        # csv cannot write a carriage return or a NUL so that its own reader gives it back.
         assert read == rows or (content[:3] == b"id," and any(c in f"{rows}" for c in ("\\r", "\\x00")))
 
 

@@ -25,27 +25,27 @@ def mended(context: str, text: str, start: int, mode: str = "repair_or_drop"):
 @pytest.mark.parametrize(
     ("context", "text", "start", "found"),
     [
-        ("He lives in Oslo.", "Oslo", 3, ("Oslo", 12)),  # exact, elsewhere
+        ("He lives in Oslo.", "Oslo", 3, ("Oslo", 12)),  # the same text at another place
         ("He lives in  New\nYork today.", "New York", 12, ("New\nYork", 13)),  # white space
         ("他住在“北京”。", "北京,", 3, ("北京", 4)),  # punctuation that the answer has
-        ("《三国演义》,罗贯中", "三国演义罗贯中", 0, ("三国演义》,罗贯中", 1)),  # and that the context has
+        ("《三国演义》,罗贯中", "三国演义罗贯中", 0, ("三国演义》,罗贯中", 1)),  # punctuation that the context has
         ("共１２３人", "123人", 0, ("１２３人", 1)),  # width
         ("in the NORTH of", "the north", 0, ("the NORTH", 3)),  # case
         ("Straße 5", "STRASSE", 3, ("Straße", 0)),
-        ("au cafe\u0301 noir", "café", 0, ("cafe\u0301", 3)),  # Unicode form: the accent goes along
+        ("au cafe\u0301 noir", "café", 0, ("cafe\u0301", 3)),  # another Unicode form; the accent belongs to the answer
         ("au café noir", "cafe\u0301", 0, ("café", 3)),
         ("أحمد في مصر", "مصر.", 2, ("مصر", 8)),
         ("one cat, one dog, one cat", "CAT", 20, ("cat", 22)),  # the nearest
         ("one cat, one dog, one cat", "CAT", 5, ("cat", 4)),
         ("ab CD ab", "cd ", 0, ("CD", 3)),
         ("Magic and music", "C++", 4, None),  # inside a word nothing is found
-        ("straßen", "STRAS", 0, None),  # nor inside a letter
-        ("北京大学", "北京!", 1, ("北京", 0)),  # words are not parted there
-        ("그는 서울에서 산다", "서울.", 3, ("서울", 3)),  # Korean endings are no part of an answer
+        ("straßen", "STRAS", 0, None),  # inside a letter (ß) nothing is found
+        ("北京大学", "北京!", 1, ("北京", 0)),  # Chinese has no spaces, so an answer may end anywhere
+        ("그는 서울에서 산다", "서울.", 3, ("서울", 3)),  # a Korean answer leaves off the ending
         ("그는 서울에서 산다", "서우", 3, None),
         ("nothing of it", "Oslo", 0, None),
         ("a, b", ",", 3, (",", 1)),  # punctuation alone is found exactly
-        ("a; b", ",", 0, None),  # and loosely nowhere
+        ("a; b", ",", 0, None),  # and another sign does not do for it
         ("", "x", 0, None),
         ("abc", "", 0, None),
     ],
@@ -72,7 +72,7 @@ def test_every_answer_stands_and_every_change_is_listed(tree):
     given = sum(len(question.texts) for paragraph in paragraphs for question in paragraph.questions)
     assert given - kept == sum(change.new_start is None for change in changes)
     assert bool(note) == bool(changes)
-    # What "repair" places exactly is never lost, and never further away than there.
+    # If the answer stands in the context as it is, it is found, and no further away than the nearest such place.
     for change in changes:
         contexts = [p.context for p in paragraphs if any(q.id == change.id for q in p.questions)]
         places = [i for i in range(len(contexts[0])) if change.text and contexts[0].startswith(change.text, i)]

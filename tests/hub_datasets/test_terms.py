@@ -68,7 +68,7 @@ def test_every_row_is_a_chain_that_only_the_whole_document_tells(
         context = row.context
         (answer,), (start,) = row.texts, row.answer_starts
         assert context[start : start + len(answer)] == answer
-        # By chance 1 of `parties`: its number stands once, and so does that of every other duty.
+        # A guess is right once in `parties` times: the answer's number stands once, as do those of the other duties.
         assert Counter(re.findall(r"\d+", context))[answer] == 1
         found = spans(row)
         assert len(found) == hops
@@ -77,7 +77,7 @@ def test_every_row_is_a_chain_that_only_the_whole_document_tells(
         # Definitions in the first third, duties in the last.
         assert all(3 * end <= len(context) for _, end in first)
         assert 3 * last[0] >= 2 * len(context)
-        # The chain: place, (name,) role, duty.
+        # The chain of evidence goes from a place over a name, if there are three hops, to a role and its duty.
         city = next(city for city in known["cities"] if city in row.question)
         role = next(role for role in known["roles"] if role in context[slice(*last)])
         assert city in context[slice(*first[0])] and role in context[slice(*first[-1])]
@@ -97,7 +97,7 @@ def test_every_row_is_a_chain_that_only_the_whole_document_tells(
             assert whole <= terms.tokens
         else:
             assert len(real) == terms.paragraphs
-    # A row is the same however many there are, and the splits tell apart.
+    # A row does not depend on how many there are.
     assert list(terms.rows(background, split, 1)) == rows[:1]
 
 
@@ -133,7 +133,7 @@ def test_the_number_asked_for_is_any_of_the_duties(plain, language):
         assert len(duties) == 3
         places[duties.index(int(row.texts[0]))] += 1
         ranks[sorted(duties).index(int(row.texts[0]))] += 1
-    # 100 each on the mean; five standard deviations are 41.
+    # 100 of each are expected, and five standard deviations are 41.
     assert all(abs(count - 100) < 42 for counted in (places, ranks) for count in counted.values())
     assert len(places) == len(ranks) == 3
 
@@ -157,13 +157,13 @@ def test_a_language_has_every_sentence_in_four_wordings(language):
         assert re.findall(r"{(\w+)}", duty["act"]) == ["number"]
         assert len(duty["asks"]) * len(known["companies"]) >= 4
         assert all(re.findall(r"{(\w+)}", ask) == ["company"] for ask in duty["asks"])
-    # Nothing that is filled in may be a part of something else of its kind.
+    # No value may be a part of another value of its kind, or a search would find both.
     for kind in ("cities", "roles"):
         values = known[kind]
         assert len(set(values)) == len(values) >= (12 if kind == "cities" else 6)
         assert not [(a, b) for a in values for b in values if a != b and a in b], kind
     assert not re.search(r"\d", str(known).replace("'", ""))
-    # A sentence ends as the language's sentences do, and has no doubled or loose blanks.
+    # A sentence ends as sentences of its language do, and has no doubled or loose spaces.
     end = {"hi": "।", "zh": "。", "th": ""}.get(language, ".")
     question_end = {"el": ";", "ar": "؟", "zh": "？", "th": ""}.get(language, "?")
     for kind in ("definitions", "places", "namings", "frames"):
@@ -247,7 +247,7 @@ def test_load_dataset_gives_squad_columns_and_evidence(shared_data):
     assert list(both) == ["validation"] and both["validation"].to_list() == rows.to_list()
     again = hub_datasets.load_dataset("terms", "de", split="validation", seed=43, **call)
     assert again["context"] != rows["context"]
-    # A folder of official files serves every language.
+    # A folder of official files holds every language.
     folder = hub_datasets.load_dataset("terms", "el", split="validation", background=file.parent, rows=2, parties=6)
     assert len(folder) == 2
 
@@ -326,7 +326,7 @@ def test_bad_backgrounds_are_one_sentence(tmp_path, shared_data):
         hub_datasets.load_dataset("terms", "de", split="validation", background=tmp_path)
     with pytest.raises(UserError, match="is XQuAD's, which the split validation is made of"):
         hub_datasets.load_dataset("terms", "de", split="train", background=shared_data / "xquad" / "xquad.de.json")
-    # The first 44 articles of SQuAD's file stand for it.
+    # The file of SQuAD's first 44 articles is taken in place of the whole.
     rows = hub_datasets.load_dataset("terms", "en", split="train", background=shared_data / "squad", rows=2)
     assert len(rows) == 2
 

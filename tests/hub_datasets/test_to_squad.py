@@ -52,12 +52,13 @@ def tales(tmp_path):
 def test_fairytaleqa(tales):
     content, left_out = to_squad("fairytaleqa", tales, "val")
     found = questions(content)
-    assert list(found) == ["fox-1", "fox-2", "fox-3"] and left_out == 2  # "he" stands in "The", as no word
+    # "he" stands only inside "The", so it is left out.
+    assert list(found) == ["fox-1", "fox-2", "fox-3"] and left_out == 2
     context, first = found["fox-1"]
     assert context == 'A fox met a "hen",\nwho ran.\n\nThe fox slept under an old\n\nAn old\noak fell.'
     assert [a["text"] for a in first["answers"]] == ["A fox", 'a "hen"']
     assert evidence(context, first) == ['A fox met a "hen",\nwho ran.']
-    # An answer may run over the end of a line; one of another section is not meant.
+    # An answer may run over the end of a line. A place in another section does not count.
     assert [a["text"] for a in found["fox-2"][1]["answers"]] == ["An old\noak"]
     assert [a["text"] for a in found["fox-3"][1]["answers"]] == ["A fox", "The fox"]
     assert len(evidence(*found["fox-3"])) == 2
@@ -111,12 +112,12 @@ def test_musique(tmp_path):
     assert [a["text"] for a in first["answers"]] == ["Oslo", "OSLO"]
     chain = evidence(context, first)
     assert [part.split("\n")[0] for part in chain] == ["Ann", "Bob"]
-    # The place in the last hop's paragraph, and not the one in a paragraph of its own.
+    # The answer's place is in the last hop's paragraph, though it stands in another one too.
     assert [part.split("\n")[0] for part in evidence(*found["2hop__5"])] == ["Bob", "Ann"]
     (rome,) = found["2hop__5"][1]["answers"]
     assert rome["answer_start"] == context.index("in Rome with") + 3
     assert found["2hop__3"][1]["is_impossible"] and "evidence" not in found["2hop__3"][1]
-    # It loads as any file does, evidence and all.
+    # It loads as any file does, with its evidence.
     from training.corpora.load import load_qa
 
     (tmp_path / "out.json").write_text(json.dumps(content))

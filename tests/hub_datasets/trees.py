@@ -42,7 +42,7 @@ def _answer(draw: Any, context: str, may_be_bad: bool) -> dict[str, Any]:
 @st.composite
 def trees(draw: Any, may_be_bad: bool = False) -> dict[str, Any]:
     """A file as a Python object. Without `may_be_bad` every answer stands at its offset."""
-    contexts = draw(st.lists(_TEXT, min_size=1, max_size=4))  # a small pool, so that neighbours are often equal
+    contexts = draw(st.lists(_TEXT, min_size=1, max_size=4))  # few contexts, so that neighbours are often equal
     ids = itertools.count()
     articles = []
     for _ in range(draw(st.integers(0, 4))):

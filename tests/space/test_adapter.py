@@ -10,7 +10,7 @@ from space.reader import ABSENT, ADAPTER, ANSWERED
 from training.pack_adapter import pack
 from training.scoring.record import SCORES, read_scores
 
-# What the answer to each question that the page offers is; None where the document does not say.
+# The answer to each question that the page offers. None: the document does not say.
 ANSWERS = {
     "English": ("John Rudyerd", "forty-nine metres", "Henry Winstanley", None),
     "Svenska": ("58 000", "1829", "190 kilometer"),
@@ -25,7 +25,7 @@ ANSWERS = {
     "English, a contract": ("the Expert", "twice the Fee", "fifteen years"),
     "English, a paper": ("34 seconds", "60.3"),
 }
-# Short enough to be read at every run of the tests; the rest waits for the slow ones.
+# These are short, and read in every run. The others are left to the slow tests.
 SHORT = ("English", "Svenska", "العربية", "Русский", "中文")
 
 

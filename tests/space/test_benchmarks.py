@@ -108,7 +108,7 @@ def test_each_question_meets_its_own_its_near_and_another_document_in_two_langua
             start = pair.context.index(own) + len(own) - 4
             assert pair.gold == (start, start + 4)
     assert {pair.half for pair in found} == {0, 1}
-    assert len({pair.question[2:] for pair in found}) > 10  # each language asks other ones
+    assert len({pair.question[2:] for pair in found}) > 10  # the languages ask different questions
     assert {pair.context[:2] for pair in found if pair.language == "en"} == {"en", "sv", "de"}
 
 
@@ -169,7 +169,7 @@ def test_the_no_answer_command_writes_figures_plot_and_calibration(tiny_qa, tmp_
     command += ["--language", "en,de", "--questions", "4", "--output_dir", str(tmp_path / "docs")]
     monkeypatch.setattr(sys, "argv", command)
     no_answer.main()
-    assert not (model / "no_answer.json").exists()  # a trial changes no page
+    assert not (model / "no_answer.json").exists()  # without the flag the page's file is not written
     monkeypatch.setattr(sys, "argv", [*command, "--write_calibration"])
     no_answer.main()
     report = json.loads((tmp_path / "docs" / "no_answer.json").read_text())

@@ -40,8 +40,9 @@ def test_the_definition_of_an_answers_term_is_found(text, answer, said):
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ('"Expert" means a hydrographer whom the Chamber appoints.', "a hydrographer"),  # it is the definition
-        ('"Port" means a harbour. The ship came from Portugal.', "Portugal"),  # another word
+        # The answer stands in the definition itself.
+        ('"Expert" means a hydrographer whom the Chamber appoints.', "a hydrographer"),
+        ('"Port" means a harbour. The ship came from Portugal.', "Portugal"),  # the word is only a part of another one
         ('He said "stop" and left. They stop here.', "stop here"),  # quoted, not defined
         ("Time: nine. Place: the hall. The Place was cold.", "The Place"),  # no list of definitions
     ],
@@ -56,4 +57,4 @@ def test_a_document_made_to_be_slow_is_not(piece):
     text = "Definitions\n" + piece * (1_000_000 // len(piece))
     started = time.process_time()
     defined(text, 20, 60)
-    assert time.process_time() - started < 20  # quadratic time would be hours
+    assert time.process_time() - started < 20  # seconds; quadratic time would take hours

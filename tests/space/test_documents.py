@@ -152,9 +152,9 @@ ATTACKS = [
     ("name", "make", "sentence"), ATTACKS, ids=[f"{name} {sentence[:30]}" for name, _, sentence in ATTACKS]
 )
 def test_a_bad_file_is_answered_with_a_sentence(tmp_path, name, make, sentence):
-    # A child costs half a second; a parser's crash needs one.
+    # A child process costs half a second. Only where a parser may crash is it needed.
     read = read_document if "damaged" in sentence or not sentence else parse
-    if not sentence:  # read or refused, and never a crash of ours
+    if not sentence:  # it may be read or refused, but our code must not crash
         with contextlib.suppress(UserError):
             assert read(make(tmp_path / name)).text
         return
@@ -184,7 +184,7 @@ def test_entities_bring_nothing_in(tmp_path, kind):
         except UserError as error:
             assert f"is damaged or not a real {kind[1:]} file" in str(error) or "holds no text" in str(error)
         else:
-            assert kind == ".epub"  # its pages are read as web pages, which know no entities of their own
+            assert kind == ".epub"  # its pages are read as web pages, where a file cannot define entities
             assert "lollol" not in text and "of the machine" not in text
 
 

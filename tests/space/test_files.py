@@ -48,7 +48,8 @@ def test_a_line_that_repeats_within_the_text_stays():
         for word in ("Red", "Blue", "Green")
     ]
     assert join_pages(pages).count("And the chorus comes.") == 3
-    assert join_pages(["Chapter 1", "Chapter 2"]) == "Chapter 1\n\n\fChapter 2"  # two pages repeat nothing
+    # Two pages are too few for a running head.
+    assert join_pages(["Chapter 1", "Chapter 2"]) == "Chapter 1\n\n\fChapter 2"
 
 
 def test_lines_of_a_script_without_spaces_are_joined_without_one():

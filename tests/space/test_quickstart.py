@@ -15,7 +15,7 @@ def python(monkeypatch):
 
 
 def test_a_command_is_quiet_and_its_result_told(tmp_path, capfd, python):
-    log = Log(tmp_path / "out" / "logs")  # neither is there yet
+    log = Log(tmp_path / "out" / "logs")  # neither folder is there yet
     log.command(
         "say", f"{python} -c \"import sys; print('noise'); print('more', file=sys.stderr)\"", lambda: "well said"
     )

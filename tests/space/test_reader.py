@@ -53,7 +53,7 @@ def test_what_the_document_lacks_is_not_answered(echo):
     reading = echo.read(LONG, "zebra crossing")
     assert not reading.answered
     assert reading.best is None
-    assert reading.answers  # the nearest places are there all the same
+    assert reading.answers  # the nearest places are still given
     assert reading.null_probability > max(answer.probability for answer in reading.answers)
 
 
@@ -209,7 +209,7 @@ def test_a_million_characters_in_flat_memory(tiny_qa):
 
     def note(progress: Progress) -> None:
         sizes.append(process.memory_info().rss)
-        if progress.done >= 1_500:  # windows of 128 tokens; the rest is the same again
+        if progress.done >= 1_500:  # windows of 128 tokens; further ones show nothing new
             raise InterruptedError
 
     with pytest.raises(InterruptedError):

@@ -56,7 +56,7 @@ def test_a_short_reading_does_not_wait_for_a_long_one():
     for thread in threads:
         thread.join(10)
     assert len(seen) == 34
-    assert max(seen.index("b1"), seen.index("c1")) <= 8  # a window of the long one between each of theirs
+    assert max(seen.index("b1"), seen.index("c1")) <= 8  # between two of their windows the long one reads one
 
 
 def test_who_waits_hears_how_many_are_before():
@@ -139,7 +139,7 @@ def test_a_session_that_never_reads_leaves_no_flag_for_ever(monkeypatch):
     stops.read("reads")
     now[0] = PATIENCE + 1
     assert stops.begin("next")
-    assert len(stops) == 2  # the one that reads, however long, and the new one
+    assert len(stops) == 2  # the one that is reading, and the new one
     assert not stops.stopped("reads")
     stops.stop("reads")
     assert stops.stopped("reads")

@@ -92,7 +92,7 @@ def test_japanese_tokens_of_folded_characters(bert, subwords):
     assert len(ids) == len(offsets) and ids == tok(text, add_special_tokens=False)["input_ids"]
     starts = [start for start, _ in offsets]
     assert starts == sorted(starts)
-    # Every character that is no white space belongs to a token.
+    # Every character but white space belongs to a token.
     covered = set().union(*(range(start, end) for start, end in offsets))
     assert {i for i, c in enumerate(text) if not c.isspace() and not unicodedata.combining(c)} <= covered
     for token, (start, end) in zip(tok.tokenize(text), offsets, strict=True):

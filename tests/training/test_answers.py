@@ -46,7 +46,7 @@ def test_separate_argmax_would_be_wrong_here():
     starts = torch.tensor([[0.0, 1.0, 9.0, 2.0]])
     ends = torch.tensor([[0.0, 9.0, 1.0, 2.0]])
     ((spans, _),) = window_spans(starts, ends, [1], [0], [3], 1, 5)
-    assert (spans[0].start, spans[0].end) == (1, 2)  # 9 + 2; the two argmaxes would end before they start
+    assert (spans[0].start, spans[0].end) == (1, 2)  # 9 + 2; the best start lies behind the best end
 
 
 def test_overlapping_windows_count_a_span_once_at_its_best():
@@ -77,7 +77,8 @@ def test_empty_document_has_no_answer():
 @pytest.mark.parametrize(
     ("text", "offsets", "last", "answer"),
     [
-        ("au cafe\u0301.", [(0, 2), (3, 7), (8, 9)], 1, "cafe\u0301"),  # as a tokenizer that composes numbers them
+        # Offsets of a tokenizer that composes the accent.
+        ("au cafe\u0301.", [(0, 2), (3, 7), (8, 9)], 1, "cafe\u0301"),
         ("e\u0302\u0323t", [(0, 1), (3, 4)], 0, "e\u0302\u0323"),
         ("\u05e9\u05b8\u05dc", [(0, 1), (1, 2), (2, 3)], 0, "\u05e9\u05b8"),
         ("e\u0301", [(0, 1)], 0, "e\u0301"),  # at the end of the document

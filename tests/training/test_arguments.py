@@ -90,7 +90,7 @@ def test_bad_input_is_one_sentence(parser, given, parts):
 
 
 def test_help_shows_defaults_and_the_example(parser):
-    text = parser.format_help()  # a raw % in a help text would raise here
+    text = parser.format_help()  # raises if a help text holds a raw %
     assert "launch x.py --seed 1" in text and "An own flag. (default: 7)" in text
     assert "--seed SEED" in text and "(default: 9)" in text and len(parser.format_usage().splitlines()) == 1
 
@@ -99,7 +99,8 @@ def test_no_flag_of_the_map_exists_any_more(parser):
     known = {option[2:] for action in parser._actions for option in action.option_strings}
     for old, new in arguments.THESIS_FLAGS.items():
         assert new.split()[0] in known
-        assert old not in known or old.startswith("gradient_checkpointing")  # a deprecated alias, for now
+        # Transformers still has this one, as a deprecated alias.
+        assert old not in known or old.startswith("gradient_checkpointing")
 
 
 def test_rewriting_leaves_values_alone():

@@ -58,7 +58,7 @@ def test_a_trained_adapter_is_no_earlier_average(adapters, tmp_path):
     first, second, _ = adapters
     mean = average([first, second], tmp_path / "mean")
     average([first, second], mean, [0.25, 0.75], overwrite=True)
-    (mean / "all_results.json").write_text("{}")  # as a training leaves it
+    (mean / "all_results.json").write_text("{}")  # a training leaves this file
     with pytest.raises(UserError, match=r"holds what this command did not write \(all_results\.json\)"):
         average([first, second], mean, overwrite=True)
     assert (mean / "all_results.json").is_file()

@@ -76,7 +76,7 @@ def test_a_push_that_cannot_be_is_refused_before_anything_is_loaded(monkeypatch,
     }
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
     monkeypatch.setattr("sys.argv", ["finetune.py", "--do_train", "--push_to_hub", *words])
-    with pytest.raises(Exception) as error:  # a missing login is the Hub client's own
+    with pytest.raises(Exception) as error:  # for a missing login the Hub's client raises its own type
         finetune.main()
     assert sentence in str(explain(error.value))
 
@@ -154,5 +154,5 @@ def test_an_evaluation_leaves_the_card_of_the_training(written, tmp_path, monkey
     made = before.split("## Made by")[1].split("<!-- Written")[0]
     assert made in text and "--max_steps 7" in made and "| f1 | 2.00 |" in text and "not evaluated" not in text
     assert [result.metric_value for result in ModelCard(text).data.eval_results] == [1.0, 2.0]
-    args.output_dir = tmp_path / "elsewhere"  # the model lies in another folder: nothing there was trained
+    args.output_dir = tmp_path / "elsewhere"  # another folder than the model's: nothing was trained there
     assert card.write_card(arguments, args, None, 64, scores) is None and not args.output_dir.exists()

@@ -53,7 +53,7 @@ def test_means_difference_and_interval(scores, tmp_path):
     found = compared(ours, theirs, "--language", "en")["en"]
     assert (found["questions"], found["first"], found["second"]) == (count, 75, 50)
     assert found["difference"] == 25
-    # Pairs differ by 100 in a quarter of the questions: the standard error of the mean is 100 sqrt(3/16) / sqrt(24).
+    # A quarter of the pairs differ by 100, so the standard error of the mean is 100 sqrt(3/16) / sqrt(24).
     half = 1.96 * 100 * np.sqrt(3 / 16 / count)
     assert found["low"] == pytest.approx(25 - half, abs=2.5)
     assert found["high"] == pytest.approx(25 + half, abs=2.5)
@@ -96,7 +96,7 @@ def test_the_samples_take_little_memory_and_are_the_same():
     found = paired_bootstrap(first, second, np.random.default_rng(42), draws=2_000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 120e6  # all 2,000 at once are 371 MB
+    assert peak < 120e6  # bytes; all 2,000 draws at once take 371 MB
     differences = 100 * first - 100 * second
     drawn = np.random.default_rng(42).integers(11_590, size=(2_000, 11_590))
     low, high = np.percentile(differences[drawn].mean(axis=1), [2.5, 97.5])

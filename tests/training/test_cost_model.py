@@ -39,7 +39,7 @@ def test_arithmetic_is_what_torch_counts(length):
     masked = (batch["labels"] != -100).float().mean().item()
     with FlopCounterMode(display=False) as counter:
         _model(SMALL)(**batch).loss.backward()
-    # The counter does not know linear_cross_entropy: the logits, and the gradients of its two factors.
+    # The counter leaves out linear_cross_entropy: add the logits and the gradients of its two factors.
     counted = counter.get_total_flops() + 3 * 2 * masked * length * SMALL.hidden * SMALL.vocabulary
     assert training_flops(SMALL, length, WINDOW, masked=masked, on_cpu=True) == pytest.approx(counted, rel=0.01)
 
@@ -58,7 +58,8 @@ def _kept(sizes, length, mixed):
     def pack(tensor):
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # the tensor too, so that no address is used twice
+            # Keeps the tensor alive, so that its address is not used again.
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)
         return tensor
 
     with (

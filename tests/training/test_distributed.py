@@ -143,7 +143,7 @@ def _kill_after(arguments, script, mark, config=None):
 @pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True], ids=["packed", "streaming"])
 def test_a_killed_run_goes_on_bit_for_bit(material, tmp_path, streaming):
-    # Dropout on, so that the state of the random numbers counts; 60 steps are more than an epoch of the text.
+    # With dropout, so that the state of the random numbers matters. 60 steps are more than an epoch.
     def arguments(name):
         flags = _pretrain_arguments(material, tmp_path / name, model="dropout", max_steps=60, eval_steps=1000)
         return [*flags, "--streaming"] if streaming else flags
@@ -216,7 +216,7 @@ def test_two_processes_finetune_like_one_and_write_the_same_predictions(material
     succeed(FINETUNE, two, config="multi_gpu.yaml")
     assert json.loads((tmp_path / "two" / "checkpoint-20" / "run.json").read_text())["processes"] == 2
     assert largest_difference(losses(tmp_path / "one"), losses(tmp_path / "two")) < 1e-5
-    for name in ("again-1", "again-2"):  # one model, evaluated by one process and by two
+    for name in ("again-1", "again-2"):  # one process evaluates the model, then two
         flags = _finetune_arguments(tmp_path / "one", tmp_path / name)
         succeed(FINETUNE, flags[1:], config="multi_gpu.yaml" if name.endswith("2") else None)
     one, again = (

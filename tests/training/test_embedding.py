@@ -66,9 +66,9 @@ def test_the_first_token_is_global_natively(long, tmp_path, first_token, fast):
     texts = [tiny.text(700, 1), tiny.text(40, 2)]
     expected = np.stack([by_hand(long, text, first_token) for text in texts])
     assert np.abs(vectors_of(model, texts, "document", 1) - expected).max() < 1e-5
-    assert np.abs(vectors_of(model, texts, "document", 2) - expected).max() < 1e-5  # one of them padded
+    assert np.abs(vectors_of(model, texts, "document", 2) - expected).max() < 1e-5  # in a batch of two one is padded
     assert np.abs(by_hand(long, texts[0], not first_token) - expected[0]).max() > 1e-4
-    # Without a line of ours: the folder is all that sentence-transformers needs.
+    # sentence-transformers loads the folder without any code of ours.
     model.save_pretrained(str(tmp_path))
     program = (
         "import sys, numpy; from sentence_transformers import SentenceTransformer;"
@@ -141,7 +141,7 @@ def test_stretches_are_of_every_length(short):
     lengths = [len(tokenizer(row["text"], add_special_tokens=False)["input_ids"]) for row in rows[:-1]]
     assert min(lengths) < 25 and max(lengths) > 200 and max(lengths) < 255
     below = np.mean([length < (16 * 250) ** 0.5 for length in lengths])
-    assert 0.35 < below < 0.65  # half of them below the geometric middle
+    assert 0.35 < below < 0.65  # half of the lengths are below the geometric mean of the limits
     again = list(stretches(iter([tiny.text(60_000, 6)]), tokenizer, 16, 250, seed=1))
     assert again == rows
 
@@ -221,7 +221,7 @@ def test_pairs_are_learned_by_the_librarys_own_loss(long, tmp_path, embed):
     assert not torch.equal(
         moved, LongformerModel.from_pretrained(long).state_dict()["encoder.layer.0.attention.self.key_global.weight"]
     )
-    assert "älvar" not in (tmp_path / "run/README.md").read_text()  # no text of the user's in the card
+    assert "älvar" not in (tmp_path / "run/README.md").read_text()  # the card quotes no text of the training
 
 
 def paired(path: Path, count: int, seed: int) -> list[dict[str, str]]:
@@ -307,7 +307,7 @@ def test_a_push_is_one_commit_of_a_folder_that_loads_and_names_no_path(
 def test_bad_input_is_one_sentence(long, tmp_path, embed, words, sentence):
     (tmp_path / "t.txt").write_text(tiny.text(2000, 1))
     (tmp_path / "b.jsonl").write_text('{"question": 1, "context": "x"}')
-    # A model that does not say where it comes from.
+    # A folder that does not say of which model it was made.
     shutil.copytree(long, tmp_path / "model", ignore=shutil.ignore_patterns("conversion_report.json"))
     with pytest.raises(UserError, match=sentence):
         embed("--model_name_or_path", "model", "--output_dir", "run", *words)

@@ -25,12 +25,12 @@ WORDS = st.lists(WORD, max_size=60).map(" ".join)
 @given(st.sampled_from(sorted(TOKENIZERS)), WORDS, WORDS, st.integers(16, 48), st.integers(0, 5))
 def test_windows_are_those_of_the_tokenizers_library(name, question, context, max_length, stride):
     tokenizer = TOKENIZERS[name]
-    assume(question and context)  # the library takes an empty text for no text and leaves its separator out
+    assume(question and context)  # for an empty text the library leaves the separator out
     windower = Windower(tokenizer, max_length, stride, max_question_length=4)
     document = windower.document(context)
     short = tokenizer.decode(tokenizer(question, add_special_tokens=False)["input_ids"][:4])
     if len(tokenizer(short, add_special_tokens=False)["input_ids"]) > 4:
-        return  # the cut question does not tokenise to itself
+        return  # decoded and tokenised again, the cut question has other tokens
     room = max_length - len(windower.prefix(short)) - 1
     if stride >= room:
         with pytest.raises(UserError, match="doc_stride"):

@@ -40,7 +40,7 @@ def test_it_learns_and_leaves_model_answers_scores_and_card(material, tmp_path):
     more = {"num_train_epochs": 25, "do_train": True, "do_eval": True, "save_strategy": "no"}
     succeed(SCRIPT, flags(*material, output, **more), config="cpu.yaml")
     results = json.loads((output / "eval_results.json").read_text())
-    assert results["total"] == 24 and results["f1"] > 80  # untrained: below 15
+    assert results["total"] == 24 and results["f1"] > 80  # below 15 without training
     predictions = json.loads((output / "predictions.json").read_text())
     assert list(predictions) == [row["id"] for row in qa_tiny.rows()]
     n_best = json.loads((output / "nbest.json").read_text())
@@ -48,7 +48,7 @@ def test_it_learns_and_leaves_model_answers_scores_and_card(material, tmp_path):
     assert (output / "model.safetensors").is_file() and (output / "tokenizer.json").is_file()
     card = (output / "README.md").read_text()
     assert f"| f1 | {results['f1']:.2f} |" in card and "--num_train_epochs 25" in card and "pipeline_tag" in card
-    # What was saved answers the same.
+    # The saved model gives the same answers.
     again = tmp_path / "again"
     succeed(SCRIPT, flags(output, material[1], again, do_eval=True))
     assert (again / "predictions.json").read_bytes() == (output / "predictions.json").read_bytes()
@@ -64,7 +64,7 @@ def test_adapter_mixed_lengths_early_stop_and_best_model(material, tmp_path):
     stderr = succeed(SCRIPT, flags(*material, tmp_path / "out", **more))
     state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
     assert "24 questions became" in stderr
-    assert state["global_step"] < 20 * 6  # early stop
+    assert state["global_step"] < 20 * 6  # it has stopped early
     best = max(entry["eval_f1"] for entry in state["log_history"] if "eval_f1" in entry)
     results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
     assert results["total"] == 5 and results["f1"] == pytest.approx(best)
@@ -133,7 +133,7 @@ def test_unanswerable_questions_get_a_tuned_threshold(material, tmp_path):
             )
     data = tmp_path / "v2.json"
     data.write_text(json.dumps(tree), encoding="utf-8")
-    # Under a name whose official script refuses such questions, too: the rows decide.
+    # SQuAD 1.1's official script refuses unanswerable questions. But the rows decide, and not the name.
     more = {"do_train": True, "do_eval": True, "num_train_epochs": 15, "dataset": "squad"}
     succeed(SCRIPT, flags(material[0], data, tmp_path / "out", **more))
     results = json.loads((tmp_path / "out" / "eval_results.json").read_text())

@@ -60,7 +60,7 @@ def test_finetune_takes_other_backgrounds_to_train_and_to_evaluate(shared_data):
     assert len(train) == len(evaluation) == 10
     paragraphs = [set("\n\n".join(rows["context"]).split("\n\n")) for rows in (train, evaluation)]
     assert not paragraphs[0] & paragraphs[1] and all(len(each) > 20 for each in paragraphs)
-    # What is said of terms is not said of the other data set.
+    # The flags are for terms, and do not touch the other data set.
     arguments = FinetuneArguments(dataset=["sample"], eval_dataset="terms", eval_language="sv", tokens=1024, rows=5)
     train, evaluation, *_ = load_rows(
         arguments,
@@ -127,7 +127,7 @@ def test_evidence_in_a_file_reaches_the_rows(kind, tmp_path):
     path = written(tmp_path, kind, EVIDENCE)
     rows = load_qa("file", "validation", data_files=path)
     assert rows["evidence"] == [EVIDENCE, {"start": [], "end": []}]
-    # Joined with what stands before, it moves with the answer.
+    # In a joined context the evidence moves as the answer does.
     twice = json.loads((tmp_path / "mine.json").read_text()) if kind == "json" else None
     if twice:
         first = {

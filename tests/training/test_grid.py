@@ -28,7 +28,7 @@ from training.grids.run import _alone, check_settings, is_done, run_plan
 from . import qa_tiny
 from .launch import environment
 
-# Takes the launcher's place: notes that it was called, and leaves what the entry point would leave.
+# In the launcher's place: it notes the call, and writes the files that the entry point would write.
 STAND_IN = """
 import hashlib, json, os, pathlib, sys, time
 words = sys.argv[1:]
@@ -239,7 +239,7 @@ class TestRunning:
         grid = tmp_path / "grid"
         flags = parse_flags("--push_to_hub --hub-token hf_secret", "--finetune_flags")
         keep(grid, {"finetune_flags": flags})
-        keep(grid, {"finetune_flags": {**flags, "hub-token": "hf_another"}})  # who pushes decides no number
+        keep(grid, {"finetune_flags": {**flags, "hub-token": "hf_another"}})  # the token changes no figure
         plan = thesis(grid, models=["XLM-R=org/x"], columns=["squad"], seeds=[1], finetune_flags=flags)
         Path(launcher[1]).write_text(STAND_IN + 'print("token", os.environ.get("HF_TOKEN") == "hf_secret")\n')
         assert run_plan(plan, grid, launcher) == []
@@ -279,7 +279,7 @@ class TestRunning:
         process.send_signal(how)
         process.wait(timeout=60)
         if how == signal.SIGKILL:
-            # The step lives on: a second run must not write into the same folder.
+            # The step outlives the killed run. A second run must not write into the same folder.
             with pytest.raises(UserError, match="still at work there"):
                 run_plan(plan, grid, launcher)
             os.kill(int((tmp_path / "calls.pid").read_text()), signal.SIGKILL)
@@ -290,7 +290,7 @@ class TestRunning:
         assert len(calls()) == before + 1 + sum(step.entry_point.endswith("score.py") for step in plan.steps) - (
             before - 2
         )
-        assert not list(grid.glob("**/checkpoint-*"))  # nothing is left of what was only for resuming
+        assert not list(grid.glob("**/checkpoint-*"))  # checkpoints are only for resuming
 
     def test_a_kill_while_checkpoints_are_deleted_leaves_a_step_that_is_done(self, stand_in, tmp_path, monkeypatch):
         launcher, calls = stand_in
@@ -308,7 +308,7 @@ class TestRunning:
                 run_plan(plan, tmp_path / "grid", launcher)
         assert is_done(plan.steps[0]) and mark.is_file()
         assert run_plan(plan, tmp_path / "grid", launcher) == []
-        assert len(calls()) == 2 and not mark.parent.exists()  # the score alone was still to be run
+        assert len(calls()) == 2 and not mark.parent.exists()  # only the score was still missing
 
     def test_what_is_left_without_a_checkpoint_is_begun_anew(self, stand_in, tmp_path) -> None:
         launcher, calls = stand_in
@@ -355,7 +355,7 @@ class TestRunning:
             column["training"]["third"] = "short"
         more["scoring"]["columns"]["XQ3 x2"] = {**column, "score": {**column["score"], "nr_concats": 2}}
         keep(tmp_path / "grid", {"grid": more})
-        keep(tmp_path / "grid", {"grid": grid})  # fewer again
+        keep(tmp_path / "grid", {"grid": grid})  # a grid may lose columns too
         more["scoring"]["columns"]["XQ3 x2"]["score"]["nr_concats"] = 4
         with pytest.raises(UserError, match=r"grid.scoring.columns.XQ3 x2.score.nr_concats was 2, now 4"):
             keep(tmp_path / "grid", {"grid": more})
@@ -379,7 +379,7 @@ class TestProcesses:
         assert processes_of(None) == max(1, torch.cuda.device_count())
         default.write_text((CONFIGS / "multi_gpu.yaml").read_text().replace("num_processes: 2", "num_processes: 3"))
         assert processes_of(None) == 3
-        # On one device the launcher starts one process whatever the number.
+        # On one device the launcher starts one process, whatever the number says.
         default.write_text((CONFIGS / "cpu.yaml").read_text().replace("num_processes: 1", "num_processes: 4"))
         assert processes_of(None) == 1
         assert "accelerate launch" not in "".join(capfd.readouterr())

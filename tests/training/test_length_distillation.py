@@ -65,7 +65,8 @@ def test_each_token_comes_from_the_window_where_it_is_most_central(model, length
             states[first + place].append((min(left, right), state))
     for token, candidates in states.items():
         nearest = max(distance for distance, _ in candidates)
-        best = [state for distance, state in candidates if distance >= nearest - 1]  # the middle may go either way
+        # In the middle between two windows either may be taken.
+        best = [state for distance, state in candidates if distance >= nearest - 1]
         assert any(torch.allclose(found[token], state, atol=1e-5) for state in best), token
 
 
@@ -134,7 +135,8 @@ def test_an_adapter_is_trained_further(tmp_path, part):
     log = json.loads((second / "trainer_state.json").read_text())["log_history"]
     errors = [entry["distil_error"] for entry in log if "distil_error" in entry]
     assert len(errors) == log[-1]["step"] and all(0 <= error < 3 for error in errors)
-    assert sum(error == 0 for error in errors) < len(errors) / 2  # no paragraph of an answer was whole in these windows
+    # An error is 0 where no answer's paragraph is whole in a window.
+    assert sum(error == 0 for error in errors) < len(errors) / 2
     config = json.loads((second / "adapter_config.json").read_text())
     assert config["r"] == 2 and config["base_model_name_or_path"] == str(checkpoint)
     before, after = (load_file(folder / "adapter_model.safetensors") for folder in (first, second))

@@ -76,7 +76,7 @@ def test_the_report_counts_what_was_read(folder, made):
     assert made["groups"][0]["by"] == "all" and made["groups"][0]["questions"] == 36
     ways = made["ways"]
     assert list(ways) == ["whole", "windows of 32", "windows of 48", "short model"]
-    # Narrower windows are more, and repeat more of what they share.
+    # There are more of the narrower windows, and they repeat more tokens.
     assert ways["whole"]["windows"] < ways["windows of 48"]["windows"] < ways["windows of 32"]["windows"]
     assert ways["whole"]["tokens"] < ways["windows of 48"]["tokens"] < ways["windows of 32"]["tokens"]
     assert 0 < made["longer_than_whole"] < 36
@@ -126,7 +126,7 @@ def test_a_run_goes_on_where_it_was_cut_short(folder, made, tmp_path, monkeypatc
     again = report(folder, out, "--short_model", str(folder / "short"))
     assert calls == [64, 32, 32, 48, 64]
     assert again["groups"] == made["groups"] and again["verdict"] == made["verdict"]
-    # Another set of windows, another number of draws: what is there is used.
+    # With other windows and another number of draws, the scores that are there are used again.
     report(folder, out, "--short_model", str(folder / "short"), "--windows", "40", "48")
     assert calls[5:] == [40]
     with pytest.raises(UserError, match=r"holds another run's scores .*choose another folder"):
@@ -162,7 +162,7 @@ def test_the_command_ends_in_the_verdict(folder, made, tmp_path):
     assert " ".join(shown[0].split()) == "by group questions documents read EM F1 whole gains 95% from to"
     assert shown[-1].startswith(("On these 36 questions", "These 36 questions"))
     assert "documents are longer than 64 tokens" in shown[-2]
-    assert "sharded" not in done.stderr  # a line of every layer, from transformers
+    assert "sharded" not in done.stderr  # transformers would write a line for every layer
     twice = subprocess.run([*command, "--windows", "32", "32"], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert (twice.returncode, twice.stderr.strip()) == (2, "error: --windows 32 32 names a size twice: give each once")
 
@@ -193,7 +193,7 @@ def test_the_verdict_says_what_the_figures_say():
     assert alike == (
         "On these 200 questions whole reading and windows of 512 are alike: the difference is 0.0 F1 (0.0 to 0.0)."
     )
-    # Right on other questions each: no difference, and none could be seen.
+    # Each is right on other questions: there is no difference, and so few questions could show none.
     few = judged(half, 1 - half, known(count))
     assert few.startswith(
         "These 200 questions are too few to tell whole reading from windows of 512: the difference is"
@@ -266,7 +266,7 @@ def test_questions_about_one_document_are_drawn_together():
     assert together["difference"] == pytest.approx(apart["difference"])
     width, of_ten, of_all = (each["high"] - each["low"] for each in (together, ten, apart))
     assert width == pytest.approx(of_ten) and width > 3 * of_all
-    # Documents of many questions weigh more, as in the mean.
+    # A document with many questions weighs more, as it does in the mean.
     uneven = np.array([0] * 30 + [1] * 10 + [2] * 5)
     scores = (uneven == 0) * 1.0
     found = paired_bootstrap(scores, np.zeros(45), np.random.default_rng(1), 2000, uneven)

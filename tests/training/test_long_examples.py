@@ -39,7 +39,7 @@ def test_shares_are_those_asked_for():
     lone = sum(after["context"] == before["context"] for before, after in zip(source, mixed, strict=True))
     without = [after for after in mixed if not after["answers"]["text"]]
     assert 0.14 < len(without) / len(mixed) < 0.26
-    assert 0.3 < lone / len(mixed) < 0.5  # 0.5 x 0.8 expected
+    assert 0.3 < lone / len(mixed) < 0.5  # expected: 0.5 x 0.8
     joined = [after["context"].count(" to a sea ") for after in mixed]
     assert max(joined) == 8 and set(joined) >= set(range(1, 9))
     places = [after["context"].find(before["context"]) for before, after in zip(source, mixed, strict=True)]

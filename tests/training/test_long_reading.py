@@ -36,7 +36,7 @@ def test_a_report_is_whole_and_made_by_the_command_that_is_named(name):
         assert windows["whole_gains"] == pytest.approx(whole["f1"] - windows["f1"])
         assert windows["low"] is None or windows["low"] <= windows["whole_gains"] <= windows["high"]
     made = {"terms": "terms", "babi_far": "babi_far"}.get(name.split(".")[0])
-    if made:  # every question has its evidence, and how far apart it lies is told
+    if made:  # made questions have evidence, so the report says how far apart it lies
         distances = [group["questions"] for group in report["groups"] if group["by"] == "distance"]
         assert sum(distances) == report["questions"]
 

@@ -106,7 +106,7 @@ class TestSquadV2:
             ("cat", [], (0.0, 0.0)),
             ("", ["cat"], (0.0, 0.0)),
             ("cat", ["the", "cat"], (100.0, 100.0)),  # an answer that normalises to nothing is left out
-            ("", ["the"], (100.0, 100.0)),  # and a question left without any has no answer
+            ("", ["the"], (100.0, 100.0)),  # and a question without any other answer counts as unanswerable
         ],
     )
     def test_no_answer(self, prediction: str, answers: list[str], expected: tuple[float, float]) -> None:

@@ -48,7 +48,7 @@ def _gradients(model, loss):
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("chunk", [1 << 25, 300 * 16])  # one chunk, and sixteen rows a chunk
+@pytest.mark.parametrize("chunk", [1 << 25, 300 * 16])  # all rows in one chunk, and sixteen rows in each
 def test_loss_and_gradients_equal_the_native_ones(models, monkeypatch, chunk):
     monkeypatch.setattr(masked_loss, "CHUNK_ELEMENTS", chunk)
     native, ours = models
@@ -78,7 +78,7 @@ def test_accumulated_parts_add_up_to_the_whole(models):
 def test_a_head_that_the_checkpoint_lacks_starts_from_numbers(tmp_path):
     tiny.longformer().longformer.save_pretrained(tmp_path / "encoder")
     tiny.longformer().save_pretrained(tmp_path / "whole")
-    torch.use_deterministic_algorithms(True)  # memory that nobody has written holds NaN, not zeros by luck
+    torch.use_deterministic_algorithms(True)  # fills unwritten memory with NaN, which could else be zero by luck
     try:
         fresh = LongformerForMaskedLM.from_pretrained(tmp_path / "encoder")
         whole = LongformerForMaskedLM.from_pretrained(tmp_path / "whole")
@@ -161,7 +161,7 @@ def test_global_projections_are_frozen_and_follow_the_local_ones_at_a_save():
     for name in frozen:
         local = copied[name.replace("_global", "")]
         assert torch.equal(copied[name], local) and copied[name].data_ptr() != local.data_ptr()
-        assert not torch.equal(model.state_dict()[name], local)  # the model itself is left alone
+        assert not torch.equal(model.state_dict()[name], local)  # the model itself is unchanged
 
 
 def test_masks_have_the_published_shares_and_spare_special_tokens(tokenizer):

@@ -29,7 +29,7 @@ def test_a_batch_has_one_length_and_batches_come_in_any_order():
     order = [index for _, index in LengthMixedSampler(lengths, 0, 4, batch_size=4)]
     batches = [{lengths[place] for place in order[at : at + 4]} for at in range(0, len(order), 4)]
     assert sum(len(batch) == 1 for batch in batches) > 0.9 * len(batches)
-    for at in range(0, len(batches), POOL):  # all lengths throughout, not long ones first
+    for at in range(0, len(batches), POOL):  # every part of the epoch has all lengths
         assert set().union(*batches[at : at + POOL]) == {10, 40, 200, 3000}
 
 
@@ -38,7 +38,7 @@ def test_a_batch_has_one_length_and_batches_come_in_any_order():
 )
 def test_an_epoch_and_a_seed_have_an_order_of_their_own(sampler):
     orders = []
-    for seed, epoch in ((42, 0), (42, 1), (43, 0)):  # 42 + 1 is 43 + 0
+    for seed, epoch in ((42, 0), (42, 1), (43, 0)):  # a stream seeded by seed + epoch would be the same for two of them
         given = sampler(seed)
         given.set_epoch(epoch)
         orders.append(tuple(index for _, index in given))

@@ -46,11 +46,13 @@ def test_packed_adapter_answers_alike_in_half_the_bytes(tmp_path):
         pack(tmp_path / "adapter", other, "", tmp_path / "other")
     card = (packed / "README.md").read_text()
     assert "the command" in card and "| en | 50.0 | 60.1 |" in card
-    assert "license: apache-2.0\n" in card and "language: sv\n" in card and "e5" not in card  # its own base's
+    # Licence and language of its own base.
+    assert "license: apache-2.0\n" in card and "language: sv\n" in card and "e5" not in card
     with pytest.raises(UserError, match="exists and is not empty"):
         pack(tmp_path / "adapter", XQUAD, "", packed)
     (packed / "no_answer.json").write_text('{"threshold": 1.5}')
-    pack(tmp_path / "adapter", XQUAD, "another command", packed, overwrite=True)  # the same weights: it holds for them
+    # The measured threshold stays, since the weights are the same.
+    pack(tmp_path / "adapter", XQUAD, "another command", packed, overwrite=True)
     assert "another command" in (packed / "README.md").read_text()
     assert json.loads((packed / "no_answer.json").read_text()) == {"threshold": 1.5}
     weights = load_file(tmp_path / "adapter" / "adapter_model.safetensors")

@@ -75,7 +75,7 @@ def test_top_k_and_max_answer_len_by_hand():
     assert [a["answer"] for a in qa(question=QUESTION, context=CONTEXT, max_answer_len=6)][1] == CONTEXT[11:40]
     assert CONTEXT[11:40] not in [a["answer"] for a in qa(question=QUESTION, context=CONTEXT, max_answer_len=5)]
     assert isinstance(qa(question=QUESTION, context=CONTEXT, top_k=1), dict)
-    assert len(qa(question=QUESTION, context="Berlin", top_k=5)) == 4  # one answer alone is a dictionary
+    assert len(qa(question=QUESTION, context="Berlin", top_k=5)) == 4  # top_k=1 would give a dictionary
 
 
 def test_the_same_answer_in_two_places_is_one_answer_with_both_scores():
@@ -182,7 +182,7 @@ def test_scores_are_the_old_pipelines_on_any_architecture(tmp_path, architecture
     model, tokenizer = load_qa_model(str(qa_tiny.checkpoint(tmp_path, architecture)))
     with torch.no_grad():
         for parameter in getattr(model, head_name(model)).parameters():
-            parameter.mul_(40)  # a model that is sure of itself, so that a few spans have all the weight
+            parameter.mul_(40)  # makes the model sure, so that a few spans have nearly all the probability
     model.save_pretrained(tmp_path)
     qa = pipeline("question-answering", model=tmp_path, device=-1)
     row = qa_tiny.rows()[3]
@@ -235,7 +235,7 @@ def test_bfloat16_is_asked_for_or_measured(tmp_path, monkeypatch):
     whole, seen = dtype_and_score(False)
     assert seen == {torch.float32}
     for pays in (True, False):
-        # The function of this name hides its file.
+        # In the package the function `pipeline` hides the module of that name.
         monkeypatch.setattr(sys.modules[pipeline.__module__], "bfloat16_pays", lambda device, pays=pays: pays)
         score, seen = dtype_and_score("auto")
         assert seen == {torch.bfloat16 if pays else torch.float32}

@@ -103,7 +103,7 @@ def test_the_figures_are_those_of_the_best_model_where_that_is_saved(command):
     output_dir = command("--evaluate_during_training", "--do_train", "--do_eval", **best, save_steps=2, eval_steps=2)
     results = json.loads((output_dir / "pretrain_results.json").read_text())
     losses = {entry["step"]: entry["eval_loss"] for entry in results["evaluations"]}
-    kept = max((2, 4, 6), key=losses.__getitem__)  # the highest loss, for the lowest is the last step's
+    kept = max((2, 4, 6), key=losses.__getitem__)  # the step of the highest loss, since the last step has the lowest
     assert kept != 6 and list(losses) == [0, 2, 4, 6]
     assert (results["after"]["step"], results["after"]["eval_loss"]) == (kept, losses[kept])
     saved, of_step = (
@@ -152,7 +152,7 @@ def test_documents_apart_and_words_whole_from_a_folder_of_json_lines(command, ma
     )  # fmt: skip
     results = json.loads((output_dir / "pretrain_results.json").read_text())
     assert results["after"]["eval_loss"] < results["before"]["eval_loss"]
-    # Lines are shorter than 64 tokens, so both lengths read the same but where 16 cuts one.
+    # All lines are shorter than 64 tokens. So both lengths read the same, except lines that 16 tokens cut.
     assert abs(results["after"]["eval_loss"] - results["after"]["eval_loss_16"]) < 1
     with pytest.raises(UserError, match="belongs to another run"):
         (tmp_path / "train/more.jsonl").write_text('{"body": "one more"}')
@@ -170,7 +170,7 @@ def test_checkpoints_beyond_the_limit_are_deleted_after_the_new_one_is_marked(co
 
 
 def test_global_projections_that_were_trained_apart_stay_and_it_is_said(command, tmp_path, capsys):
-    model = tiny.longformer(len(tiny.tokenizer()))  # random ones, so none is a copy
+    model = tiny.longformer(len(tiny.tokenizer()))  # random global projections, and no copies of the local ones
     model.save_pretrained(tmp_path / "old")
     tiny.tokenizer().save_pretrained(tmp_path / "old")
     output_dir = command("--do_train", model_name_or_path=tmp_path / "old", max_steps=2, save_steps=1)
@@ -281,7 +281,7 @@ def test_an_output_dir_that_holds_something_is_kept(command, tmp_path):
     (tmp_path / "out" / "checkpoint-99").mkdir()
     command("--overwrite_output_dir", "--do_train")
     assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
-    assert not (tmp_path / "out" / "checkpoint-99").exists()  # a later resume would have taken it for the newest
+    assert not (tmp_path / "out" / "checkpoint-99").exists()  # else a later resume would take it as the newest
 
 
 def test_a_tokenizer_of_another_model_is_refused(command, material, tmp_path):

@@ -186,7 +186,7 @@ def test_what_an_adapter_fills_is_not_reported_as_missing(tmp_path, capfd, caplo
         load_qa_model(str(tmp_path / "adapter"), train_adapter=train_adapter)
     said = "".join(capfd.readouterr()) + caplog.text
     assert "MISSING" not in said and "newly" not in said and "a fresh one" not in said
-    transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "base")  # elsewhere it is told as ever
+    transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "base")  # a plain loading still reports it
     assert "qa_outputs" in "".join(capfd.readouterr()) + caplog.text
 
 

@@ -36,7 +36,7 @@ def test_what_makes_a_document_unanswerable_does_not_move_its_window(windows):
     assert len(examples) == 2000 and abs(moved.mean() - SHARE) < 0.03 and abs(unanswerable.mean() - SHARE) < 0.03
     for part in (moved, ~moved):
         assert abs(unanswerable[part].mean() - SHARE) < 0.05
-    # And how far a window moves has nothing to do with how long its document was drawn.
+    # How far a window is moved must not depend on how long its document was drawn.
     lengths = np.array([example["length"] for example in examples])
     places = np.array([example["place"] for example in examples])
     assert abs(np.corrcoef(lengths, places)[0, 1]) < 0.06
@@ -62,5 +62,6 @@ def test_no_other_place_of_training_makes_a_stream():
         for path in (ROOT / "training").rglob("*.py")
         if any(word in path.read_text() for word in ("default_rng(", "manual_seed(", "import random\n", ".shuffle("))
     }
-    draws_of_scored_questions = {"training/compare.py", "training/scoring/length.py"}  # intervals; no training
+    # They draw intervals, and nothing of a training.
+    draws_of_scored_questions = {"training/compare.py", "training/scoring/length.py"}
     assert made == {"training/runs/randomness.py"} | draws_of_scored_questions

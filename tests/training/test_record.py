@@ -20,7 +20,8 @@ def test_what_was_written_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("content", "wrong"),
     [
-        ({"xquad": {"sv": {"exact_match": 50.0, "f1": 60.0}}}, "run.dataset is missing"),  # the layout of before
+        # The layout of older releases.
+        ({"xquad": {"sv": {"exact_match": 50.0, "f1": 60.0}}}, "run.dataset is missing"),
         ({"run": {"dataset": "xquad"}}, "languages is missing"),
         ({**GOOD, "languages": {"sv": {"exact_match": 50.0, "f1": 60.0}}}, r"languages\.sv\.questions is None"),
         ({**GOOD, "languages": {"sv": {"questions": 9, "exact_match": 50.0, "f1": "60"}}}, r"sv\.f1 is '60'"),

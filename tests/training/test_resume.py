@@ -33,7 +33,7 @@ def test_a_run_over_another_leaves_nothing_that_is_taken_for_its_own(tmp_path, m
     with monkeypatch.context() as broken, pytest.raises(MemoryError):
         broken.setattr("training.finetuning.trainer.QATrainer.training_step", Mock(side_effect=MemoryError))
         finetune.main()
-    assert all((output_dir / name).is_file() for name in others)  # until another model is saved
+    assert all((output_dir / name).is_file() for name in others)  # they stay until another model is saved
     finetune.main()
     assert load_qa_model(str(output_dir))[0].config.model_type == "bert"
     assert beside_model(str(output_dir), "eval_results.json") is None
@@ -77,14 +77,14 @@ def test_an_edited_text_is_another_run(tmp_path):
     run = resume.identity(args, train_file_path=str(text), val_file_path=None)
     (checkpoint / resume.MARK).write_text(json.dumps(run))
     assert resume.prepare_output_dir(args, run, overwrite=False) == str(checkpoint)
-    os.utime(text, ns=(1, 1))  # a copy is the same text
+    os.utime(text, ns=(1, 1))  # a copy has another time of change and is the same text
     assert run == resume.identity(args, train_file_path=str(text), val_file_path=None)
     text.write_text("another")
     edited = resume.identity(args, train_file_path=str(text), val_file_path=None)
     with pytest.raises(UserError, match=r"belongs to another run \(data was .*text\.raw', '[0-9a-f]{64}'\]"):
         resume.prepare_output_dir(args, edited, overwrite=False)
     del run["data"]
-    (checkpoint / resume.MARK).write_text(json.dumps(run))  # as it was written before data had stamps
+    (checkpoint / resume.MARK).write_text(json.dumps(run))  # as older releases wrote it
     assert resume.prepare_output_dir(args, edited, overwrite=False) == str(checkpoint)
 
 

@@ -130,7 +130,7 @@ def test_a_run_that_was_cut_short_goes_on(model, corpus, tmp_path, monkeypatch):
     held = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert list(held["languages"]) == ["de", "en"]
     resumed = scored(model, tmp_path / "out", data_files=corpus)
-    assert seen == [12, 18, 6, 6]  # zh alone was read again
+    assert seen == [12, 18, 6, 6]  # only zh was read again
     assert without_seconds(resumed) == without_seconds(whole)
     again = scored(model, tmp_path / "out", data_files=corpus)
     assert len(seen) == 4 and again == resumed
@@ -193,10 +193,10 @@ class TestFolders:
         for path in model.iterdir():
             (tmp_path / "model" / path.name).write_bytes(path.read_bytes())
         scored(tmp_path / "model", tmp_path / "out", data_files=files)
-        (tmp_path / "model" / "no_answer.json").write_text("{}")  # a threshold measured since: the same model
+        (tmp_path / "model" / "no_answer.json").write_text("{}")  # measured later; the model is the same
         scored(tmp_path / "model", tmp_path / "out", data_files=files)
         weights = tmp_path / "model" / "model.safetensors"
-        os.utime(weights, (1, 1))  # copied or unpacked anew: the same model
+        os.utime(weights, (1, 1))  # another time of change, as after a copy; the model is the same
         scored(tmp_path / "model", tmp_path / "out", data_files=files)
         changed = bytearray(weights.read_bytes())
         changed[-1] ^= 1
@@ -265,7 +265,7 @@ class TestFolders:
         monkeypatch.setattr(score_run, "load_qa_model", lambda *a, **k: loaded.append(k["revision"]) or real(*a, **k))
         run = scored("org/qa", tmp_path / "out", data_files=files)["run"]
         assert run["model_name_or_path_commit"] == commit and loaded == [commit] and run["revision"] is None
-        scored("org/qa", tmp_path / "out", data_files=files)  # the same run: nothing is done again
+        scored("org/qa", tmp_path / "out", data_files=files)  # it is the same run, so nothing is done again
         assert len(loaded) == 1
         (tmp_path / "model" / "generation_config.json").write_text("{}")
         api.upload_folder(repo_id="org/qa", folder_path=tmp_path / "model")

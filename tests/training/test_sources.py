@@ -161,7 +161,7 @@ class TestSources:
         assert per_source(rows)["sample:language=de,sv", "sv"] == 3
         terms = [row for row in rows if row["source"].startswith("terms")]
         assert len(terms) == 4 and all(len(row["evidence"]["start"]) == 2 for row in terms)
-        # A flag says what the words leave open: four parties, each with a definition and a duty.
+        # The flags give what --dataset leaves open: four parties, each with a definition and a duty.
         assert all(row["context"].count("\n\n") >= 8 for row in terms)
 
     def test_flags_that_no_source_takes(self, files) -> None:
@@ -288,7 +288,8 @@ class TestHeldOut:
         long = "56ddde6b9a695914005b{number:04}"
         names = [write(tmp_path / "train.json", "en", long), write(tmp_path / "sv.dev.json", "sv", long, 6)]
         rows = load(do_eval=True, dataset=["file"], data_files=names, held_out_articles=1)
-        assert per_source(rows.evaluation) == {("train", "en"): 3, ("dev", "sv"): 6}  # its fourth and its last article
+        # The held-out articles: the fourth of one source, the last of the other.
+        assert per_source(rows.evaluation) == {("train", "en"): 3, ("dev", "sv"): 6}
         ids = [{key.split(":")[1] for key in each["id"]} for each in (rows.train, rows.evaluation)]
         assert not ids[0] & ids[1]
 
@@ -324,7 +325,7 @@ class TestAcross:
             pairs[row["language"], language] += 1
         assert pairs["sv", "sv"] == 600 and len(pairs) == 10
         assert abs(across / 3600 - 0.4) < 0.02 and max(pairs.values()) < 800
-        # A question that comes twice is drawn twice, and the same seed draws the same.
+        # A question that comes twice is drawn anew the second time. The same seed draws the same.
         half = len(asked) // 2
         assert sum(a["question"] != b["question"] for a, b in zip(asked[:half], asked[half:], strict=True)) > 600
         assert asked == list(ask_across(list(rows.train) * 2, questions, 0.4, seed=3))

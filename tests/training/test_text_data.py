@@ -79,7 +79,7 @@ def test_bytes_of_the_tokens_are_the_bytes_of_the_text(file, tokenizer, tmp_path
     rows = [packed[i]["n_bytes"] for i in range(len(packed))]
     assert all(row[0] == row[-1] == 0 for row in rows)
     total = sum(int(row.sum()) for row in rows)
-    # Decode the same prefix another way: the offset where the last packed token of the text ends.
+    # Find by another way where in the text the last packed token ends.
     ends, position, count = [], 0, 0
     for line in file.read_text().splitlines(True):
         for _, end in tok(line, add_special_tokens=False, return_offsets_mapping=True).offset_mapping:
@@ -125,7 +125,7 @@ def test_a_finished_pack_is_not_made_again(file, tokenizer, tmp_path, monkeypatc
     pack(TextFile(str(file)), tokenizer, 64, tmp_path / "pack")
     monkeypatch.setattr(text_data, "_write_missing_shards", lambda *a: pytest.fail("packed twice"))
     pack(TextFile(str(file)), tokenizer, 64, tmp_path / "pack")
-    # A call that pads and truncates leaves its settings in the tokenizer; it stays the same tokenizer.
+    # A call that pads and truncates leaves its settings in the tokenizer. It still counts as the same tokenizer.
     tokenizer(["a", "a b c"], padding=True, truncation=True, max_length=2)
     pack(TextFile(str(file)), tokenizer, 64, tmp_path / "pack")
 

@@ -77,7 +77,7 @@ def test_a_separator_stands_between_joined_documents(file, tokenizer, tmp_path, 
     packed = pack(source, tokenizer, 8, tmp_path / "pack", packing=Packing(document_separator="</s>", count_bytes=True))
     parts = [_ids(tokenizer, line) for line in LINES]
     running = parts[0] + parts[1] + [2] + parts[2] + parts[3]
-    if rows:  # the row without text is no document of its own
+    if rows:  # a row without text makes no document
         running = parts[0] + [2] + parts[1] + [2] + parts[2] + [2] + parts[3] + [2]
     found = [i for row in _rows(packed) for i in row[1:-1]]
     assert found == running[: len(found)] and len(found) > len(running) - 6
@@ -188,7 +188,7 @@ def test_words_are_those_of_the_librarys_collator(real):
     starts = word_starts(text, encoded["offset_mapping"][1:-1])
     assert np.cumsum(starts).tolist() == words[0][1:-1].tolist()
     assert starts.sum() == len(text.split()) < len(starts)
-    # A bare mark of a word's beginning overlaps the token after it, which the library takes for a word of its own.
+    # A token may be only the mark of a word's beginning. The library gives it a place that overlaps the next token.
     offsets = tok("and älvar", add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     assert offsets[1:3] == [(4, 5), (4, 6)] and word_starts("and älvar", offsets).tolist() == [True, True, False, False]
 
@@ -229,6 +229,6 @@ def test_words_are_masked_whole_and_as_often_as_asked(real, tmp_path, kind):
         other += int((labels != -100).sum())
     assert words > 2000 and chosen / words == pytest.approx(0.2, abs=0.03)
     assert replaced / other == pytest.approx(0.8, abs=0.03) and kept / other == pytest.approx(0.1, abs=0.03)
-    # Without words the masks are what they were.
+    # Without whole words the masks are as before.
     plain = masker.mask(packed[0]["input_ids"], 0)
     assert np.array_equal(plain[1], masker.mask(packed[0]["input_ids"], 0, np.ones(128))[1])

@@ -45,7 +45,7 @@ def test_two_processes_make_the_windows_of_one(monkeypatch, tmp_path):
 
 def test_what_is_made_is_found_again_by_its_content(cache, monkeypatch):
     first = made()
-    monkeypatch.setattr(finetuning_windows, "train_features", None)  # whoever makes any fails
+    monkeypatch.setattr(finetuning_windows, "train_features", None)  # any attempt to make windows fails
     assert made() == first and made(num_proc=2) == first and len(list(cache.iterdir())) == 1
     changed = qa_tiny.rows()
     changed[-1]["question"] += "?"
