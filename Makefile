@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 OTHER_DATASETS := .cache/datasets5
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart demo test test-slow lint release build up repl logs down clean
+.PHONY: help install quickstart demo tour test test-slow lint release build up repl logs down clean
 
 help:  ## List these commands.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ quickstart: $(STAMP)  ## The main job end to end on a real model: convert, prove
 
 demo: $(STAMP)  ## Open the question-answering page on http://127.0.0.1:7860.
 	$(BIN)/python -m space.app
+
+tour: $(STAMP)  ## Execute docs/tour.ipynb and keep what it prints: after new weights or another output.
+	$(BIN)/python -m benchmarks.tour
 
 lint: $(STAMP)  ## ruff and mypy.
 	$(BIN)/ruff format --check .
