@@ -35,9 +35,20 @@ def take(browser: Any, url: str, example: str, question: str, size: tuple[int, i
         tab.close()
 
 
-def find_chromium() -> str | None:
-    """The binary that CHROMIUM names, or the one of this machine."""
-    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+def find_chromium(playwright: Any) -> str:
+    """The binary that CHROMIUM names, or that of this machine, or the one that `playwright install` has fetched.
+
+    Raises:
+        UserError: there is none of them; the sentence says how to get one.
+    """
+    own = playwright.chromium.executable_path
+    named = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if named is None and not Path(own).is_file():
+        raise UserError(
+            "no Chromium on this machine: run `apt install chromium` as root or, without root, `.venv/bin/playwright "
+            "install chromium`, or name a binary in CHROMIUM"
+        )
+    return named or own
 
 
 def main() -> None:
@@ -60,23 +71,22 @@ def main() -> None:
     keys = [example.key for example in examples().values()]
     if arguments.example not in keys:
         raise UserError(f"--example {arguments.example!r} is none of {', '.join(keys)}")
-    chromium = find_chromium()
-    if chromium is None:
-        raise UserError("there is no chromium on this machine: install it, or name its binary in CHROMIUM")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as error:
         raise UserError("playwright is missing: pip install 'playwright'") from error
 
     size = (arguments.width, arguments.height)
-    with tempfile.TemporaryDirectory() as folder, running_page(Path(folder)) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        try:
-            picture = take(
-                browser, url, arguments.example, arguments.question, size, arguments.scheme, arguments.locale
-            )
-        finally:
-            browser.close()
+    with sync_playwright() as playwright:
+        chromium = find_chromium(playwright)
+        with tempfile.TemporaryDirectory() as folder, running_page(Path(folder)) as url:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            try:
+                picture = take(
+                    browser, url, arguments.example, arguments.question, size, arguments.scheme, arguments.locale
+                )
+            finally:
+                browser.close()
     write_atomically(arguments.output, picture)
     print(f"{arguments.output}: {arguments.width} x {arguments.height}, {len(picture):,} bytes")
 

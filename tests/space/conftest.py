@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from benchmarks.space_picture import find_chromium
+from foundation.cli import UserError
 from space.reader import ADAPTER, Reader, load_reader
 
 from .echo import echo_reader, tokenizer
 
-CHROMIUM = find_chromium()
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -77,11 +77,13 @@ def page_server(echo: Reader, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """Chromium, driven by playwright; $CHROMIUM names another binary than the system's."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine (set CHROMIUM)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        try:
+            binary = find_chromium(playwright)
+        except UserError as error:
+            pytest.skip(str(error))
+        chromium = playwright.chromium.launch(executable_path=binary, args=CHROMIUM_ARGUMENTS)
         yield chromium
         chromium.close()

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -258,6 +259,17 @@ def test_the_languages_are_drawn_and_told_the_best_first(tmp_path, monkeypatch, 
 
 def test_long_documents_are_read_in_fewer_rounds():
     assert [reader.rounds(length, 9) for length in (1_024, 4_096, 16_384, 65_536)] == [9, 9, 2, 2]
+
+
+def test_a_machine_without_chromium_is_told_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    own = tmp_path / "chrome"
+    playwright = SimpleNamespace(chromium=SimpleNamespace(executable_path=str(own)))
+    with pytest.raises(UserError, match=r"apt install chromium.*playwright install chromium"):
+        space_picture.find_chromium(playwright)
+    own.touch()
+    assert space_picture.find_chromium(playwright) == str(own)
 
 
 def test_a_picture_of_the_page_shows_the_answer(browser, page_server):
