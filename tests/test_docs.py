@@ -9,6 +9,7 @@ from tests.conftest import SHARED
 from tests.docs_blocks import PAGES, ROOT, blocks, checkout, run_block
 
 ELSEWHERE = re.compile(r"# needs .+; .*(second|minute|hour|day)s?\b")
+HEAD = re.compile(r"# .+\n\n- \*\*After it you can\*\* .+\n- \*\*Time:\*\* .+\n- \*\*Needs:\*\* .+\n\n(?!- )")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
@@ -46,6 +47,11 @@ def test_a_block_that_cannot_run_says_what_it_needs_and_how_long_it_takes():
     elsewhere = [block for page in PAGES for block in blocks(page) if block.speed == "elsewhere"]
     unclear = [str(block) for block in elsewhere if not ELSEWHERE.match(block.code)]
     assert not unclear, "write `# needs WHAT; about N minutes` in the first line"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
+def test_a_page_begins_with_what_it_gives_takes_and_needs(page):
+    assert HEAD.match(page.read_text(encoding="utf-8")), "write three lines below the title, as the other pages do"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
