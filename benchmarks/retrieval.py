@@ -7,7 +7,8 @@
 vectors or the piece that is nearest to the question; `whole` is the converted model, untrained, whose first token sees
 and is seen by all, and `local` the same without that; `trained` is --trained. `local-512` has a window of 512 instead;
 `full` and `full-interpolated` are the source with full attention and the converted model's positions, or its own drawn
-out. Documents end at 4,096 tokens for all of them. Questions are the source's. Adds to OUTPUT.json and prints a table.
+out. Documents end at 4,096 tokens for all of them. Questions are the source's, and of `trained` its own. Adds to
+OUTPUT.json and prints a table.
 """
 
 import argparse
@@ -92,6 +93,13 @@ def similarities(args: argparse.Namespace, reading: str, documents: Sequence[str
     return questions @ vectors.T
 
 
+def _asked(args: argparse.Namespace, reading: str, questions: Sequence[str]) -> np.ndarray:
+    """(questions, dimensions): vectors of the trained model, else of the source, whose the converted one's are."""
+    name, model = ("questions of trained", "trained") if reading == "trained" else ("questions", "cut")
+    (vectors,) = _kept(args, name, questions, lambda: [vectors_of(_model(args, model), questions, "query", 32, True)])
+    return vectors
+
+
 def _pieces(args: argparse.Namespace, documents: Sequence[str]) -> list[np.ndarray]:
     """As many tokens of a document as the long model reads, in the source's pieces."""
     source, longest = _model(args, "cut"), room(_model(args, "whole"))
@@ -143,9 +151,10 @@ def _with_positions(model: Any, table: Any) -> Any:
 
 def _kept(args: argparse.Namespace, what: str, texts: Sequence[str], make: Callable[[], list[np.ndarray]]) -> Any:
     """The vectors of one reading, made unless they lie in the cache."""
-    names = [what, args.source, args.long, args.trained if what == "trained" else None]
+    trained = what.endswith("trained")
+    names = [what, args.source, args.long, args.trained if trained else None]
     weights = Path(str(args.trained)) / "model.safetensors"
-    if what == "trained" and weights.is_file():
+    if trained and weights.is_file():
         names.append(weights.stat().st_mtime_ns)
     key = hashlib.sha256(json.dumps([*names, *texts]).encode()).hexdigest()[:16]
     path = Path(args.cache) / f"{what}-{key}.npz"
@@ -174,11 +183,8 @@ def main() -> None:
     lines: list[list[Any]] = []
     points = []
     for language, (documents, asked, right) in parts.items():
-        (questions,) = _kept(
-            args, "questions", asked, lambda asked=asked: [vectors_of(_model(args, "cut"), asked, "query", 32, True)]
-        )
         for reading in args.reading:
-            point = scores(similarities(args, reading, documents, questions), right)
+            point = scores(similarities(args, reading, documents, _asked(args, reading, asked)), right)
             what = {"data": label, "language": language, "documents": len(documents), "questions": len(asked)}
             trained = args.trained if reading == "trained" else None
             points.append({**what, "reading": reading, "trained": trained, **point})
