@@ -7,14 +7,12 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 
-from foundation.cli import UserError
 from space import cards, status
-from space.documents import MAX_CHARACTERS
 from space.marks import document_html
 from space.pace import Pace
-from space.reader import MAX_QUESTION_CHARACTERS, Progress, Reader, Reading
+from space.reader import Progress, Reader, Reading
 from space.turns import Turns, Waiting, closing
-from space.words import Words
+from space.words import VisitorError, Words
 
 logger = logging.getLogger("space")
 
@@ -33,12 +31,10 @@ class Asking:
         """The card and the document as they are to be shown, again and again until the last."""
         questions = [line.strip() for line in question.splitlines() if line.strip()]
         try:
-            if mistake := _mistake(document, questions, say):
-                raise UserError(mistake)
             readings = yield from self._read(document, questions, say, stopped)
-        except UserError as error:
+        except VisitorError as refused:
             logger.info("refused: %d characters of document, %d of question", len(document), len(question))
-            yield status.problem_html(str(error), say), ""
+            yield status.problem_html(refused.said(say), say), ""
         except InterruptedError:
             logger.info("stopped")
             yield status.stopped_html(say), ""
@@ -56,6 +52,12 @@ class Asking:
         self, document: str, questions: list[str], say: Words, stopped: Callable[[], bool]
     ) -> Generator[tuple[str, str], None, list[Reading]]:
         prepared = self.reader.prepare(document)
+        if not questions:
+            raise VisitorError("mistake_no_question")
+        if len(questions) > MAX_QUESTIONS:
+            raise VisitorError("mistake_questions", count=len(questions), most=MAX_QUESTIONS)
+        for question in questions:  # the last one too is judged before the first is read
+            self.reader.checked(question)
         expected = self.pace.expected(len(prepared.ids) * len(questions))
         readings: list[Reading] = []
         for number, question in enumerate(questions):
@@ -96,22 +98,6 @@ def _left(step: Progress, whole: Progress, elapsed: float, expected: float | Non
     if step.done:
         return elapsed / step.done * (whole.total - whole.done)
     return expected and expected * (1 - whole.done / whole.total)
-
-
-def _mistake(document: str, questions: list[str], say: Words) -> str:
-    """What a visitor can mend, in the page's language; the reader itself says the same in English."""
-    if not document.strip():
-        return say("mistake_no_document")
-    if len(document) > MAX_CHARACTERS:
-        return say("mistake_document", count=say.number(len(document)), most=say.number(MAX_CHARACTERS))
-    if not questions:
-        return say("mistake_no_question")
-    if len(questions) > MAX_QUESTIONS:
-        return say("mistake_questions", count=say.number(len(questions)), most=MAX_QUESTIONS)
-    longest = max(map(len, questions))
-    if longest > MAX_QUESTION_CHARACTERS:
-        return say("mistake_question", count=say.number(longest), most=say.number(MAX_QUESTION_CHARACTERS))
-    return ""
 
 
 def log(reading: Reading) -> None:

@@ -148,9 +148,9 @@ def _line(text: str) -> str:
 
 def _page(document: str, at: int, words: Words) -> str:
     number = page_of(document, at)
-    return (
-        "" if number is None else f'<a class="to-page" href="#page-{number}">{escape(words("page", number=number))}</a>'
-    )
+    if number is None:
+        return ""
+    return f'<a class="to-page" href="#page-{number}">{escape(words("page", number=str(number)))}</a>'
 
 
 def _definitions(reading: Reading, document: str, words: Words) -> str:
@@ -198,8 +198,8 @@ def cost(reading: Reading, reader: Reader, words: Words) -> str:
     windows = len(reading.windows)
     return words(
         "cost" if windows != 1 else "cost_one",
-        tokens=words.number(reading.tokens),
-        windows=words.number(windows),
-        length=words.number(reader.max_length),
+        tokens=reading.tokens,
+        windows=windows,
+        length=reader.max_length,
         seconds=f"{reading.seconds:.1f}",
     )

@@ -20,9 +20,9 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from foundation.cli import USER_ERROR, UserError, command_parser, run
-from space.files.found import MAX_CHARACTERS, Found, Note, clean, name_of
-from space.words import Words
+from foundation.cli import USER_ERROR, command_parser, run
+from space.files.found import MAX_CHARACTERS, Found, Note, clean, unreadable
+from space.words import VisitorError, Words
 
 __all__ = ["MAX_CHARACTERS", "clean", "read_document"]
 
@@ -72,7 +72,7 @@ def read_document(path: str | Path) -> DocumentFile:
     """Read a file from a stranger in a child process.
 
     Raises:
-        UserError: the file is too large, of another kind, protected, damaged, without text, or takes too long.
+        VisitorError: the file is too large, of another kind, protected, damaged, without text, or takes too long.
     """
     path = Path(path)
     _check_file(path)
@@ -88,14 +88,14 @@ def read_document(path: str | Path) -> DocumentFile:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UserError(f"{name_of(path)} takes longer than {MAX_SECONDS} s to read: paste its text instead") from None
-    if child.returncode == USER_ERROR:
-        raise UserError(child.stderr.decode(errors="replace").strip().removeprefix("error: "))
+        raise unreadable(path, "file_slow", seconds=MAX_SECONDS) from None
+    if child.returncode == USER_ERROR and child.stdout:
+        key, values = json.loads(child.stdout)
+        raise VisitorError(key, **values)
     if child.returncode != 0:
         # The last line names the exception. If the fault is ours, the log shows it.
         logger.warning("a file was not read: %s", child.stderr.decode(errors="replace").strip().split("\n")[-1][:200])
-        kind = path.suffix.lstrip(".").lower()
-        raise UserError(f"{name_of(path)} is damaged or not a real {kind} file: save it again, or paste its text")
+        raise unreadable(path, "file_damaged")
     document = json.loads(child.stdout)
     notes = tuple((name, values) for name, values in document["notes"])
     return DocumentFile(document["text"], document["kind"], document["pages"], notes)
@@ -109,7 +109,7 @@ def parse(path: Path) -> DocumentFile:
     found = getattr(importlib.import_module(f"space.files.{file}"), function)(path)
     text = found.text()
     if not text.strip():
-        raise UserError(f"{name_of(path)} holds no text")
+        raise unreadable(path, "file_empty")
     text, cut = _first_part(text)
     return DocumentFile(text, kind[1:], found.pages, (*found.notes, *cut, *_unread(found)))
 
@@ -129,29 +129,21 @@ def _unread(found: Found) -> tuple[Note, ...]:
 
 def told(notes: tuple[Note, ...], words: Words) -> list[str]:
     """The notes as sentences; what was not read comes in one."""
-    unread = [words(name, **_numbers(values, words)) for name, values in notes if name.startswith("unread_")]
-    sentences = [words(name, **_numbers(values, words)) for name, values in notes if not name.startswith("unread_")]
+    unread = [words(name, **values) for name, values in notes if name.startswith("unread_")]
+    sentences = [words(name, **values) for name, values in notes if not name.startswith("unread_")]
     return [*sentences, words("unread", what=", ".join(unread))] if unread else sentences
-
-
-def _numbers(values: dict[str, object], words: Words) -> dict[str, object]:
-    return {key: words.number(value) if isinstance(value, int) else value for key, value in values.items()}
 
 
 def _check_file(path: Path) -> None:
     kind = path.suffix.lower()
     if kind in _PICTURES:
-        raise UserError(f"{name_of(path)} is a picture: run text recognition (OCR) on it and paste the text")
+        raise unreadable(path, "file_picture")
     if kind in _OLDER:
-        raise UserError(f"{name_of(path)} is of a kind that is not read ({kind}): save it as {_OLDER[kind]}")
+        raise unreadable(path, "file_older", better=_OLDER[kind])
     if kind not in READERS:
-        known = ", ".join(SUFFIXES)
-        raise UserError(f"{name_of(path)} is none of {known}: save it as one of these, or paste its text")
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise UserError(
-            f"{name_of(path)} has {size:,} bytes, more than {MAX_FILE_BYTES:,}: split it, or paste its text"
-        )
+        raise unreadable(path, "file_kind", kinds=", ".join(SUFFIXES))
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise unreadable(path, "file_large", size=MAX_FILE_BYTES // 2**20)
 
 
 def _limit_this_process() -> None:
@@ -175,7 +167,11 @@ def main() -> None:
     parser.add_argument("path", type=Path, help=f"a file: {', '.join(SUFFIXES)}")
     path = parser.parse_args().path
     _limit_this_process()
-    sys.stdout.buffer.write(json.dumps(asdict(parse(path))).encode())
+    try:
+        print(json.dumps(asdict(parse(path))))
+    except VisitorError as refused:  # for the page, which says it in its visitor's language
+        print(json.dumps([refused.key, refused.values]))
+        raise
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def _pieces(
         for number, part in enumerate(parts):
             if number:
                 page += 1
-                yield f'<span class="page" id="page-{page}">{escape(words("page", number=page))}</span>'
+                yield f'<span class="page" id="page-{page}">{escape(words("page", number=str(page)))}</span>'
             if mark and part:
                 identity = "" if mark.name in opened else f' id="{mark.name}"'
                 opened.add(mark.name)

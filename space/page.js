@@ -105,7 +105,7 @@
     const line = document.createElement("p");
     line.className = "problem";
     line.setAttribute("role", "alert");
-    line.textContent = said("tooLarge");
+    line.textContent = said("tooLarge").replace("{name}", () => `'${file.name}'`);
     find("#notice .prose, #notice")?.replaceChildren(line);
   };
 
@@ -132,6 +132,7 @@
   // What was asked in this tab.
 
   const asked = [];
+  const onPage = (number) => number && said("page").replace("{number}", number);
 
   const remember = (rows) => {
     const list = find("#history-list ol");
@@ -139,7 +140,7 @@
       asked.push({ asked: new Date().toISOString(), ...row });
       const item = document.createElement("li");
       for (const [kind, text] of [["question", row.question], ["answer", row.answer || "–"],
-        ["about", [row.document, row.page && `p. ${row.page}`].filter(Boolean).join(", ")]]) {
+        ["about", [row.document, onPage(row.page)].filter(Boolean).join(", ")]]) {
         const part = document.createElement("span");
         part.className = kind;
         part.dir = "auto";
@@ -176,7 +177,7 @@
   const copy = async (button) => {
     const rows = JSON.parse(button.closest("[data-result]").dataset.result);
     const text = rows.map((row) => [row.question, row.answer || "–", row.sentence,
-      [row.document, row.page && `p. ${row.page}`, row.start !== null && `${row.start}–${row.end}`]
+      [row.document, onPage(row.page), row.start !== null && `${row.start}–${row.end}`]
         .filter(Boolean).join(", ")].filter(Boolean).join("\n")).join("\n\n");
     if (navigator.clipboard) await navigator.clipboard.writeText(text);
     else { // browsers give no clipboard to a page on plain http
@@ -205,6 +206,7 @@
   window.preparePage = () => {
     const { lang } = find(".masthead") ?? {};
     if (lang) document.documentElement.lang = lang;
+    document.title = find(".masthead h1")?.textContent ?? document.title;
     firstHint = find("#notice p")?.outerHTML ?? "";
     firstCard = find("#answer .card")?.outerHTML ?? "";
     // Screen readers announce the answer and the notice when they change.

@@ -12,7 +12,6 @@ from typing import Any
 
 import gradio as gr
 
-from foundation.cli import UserError
 from space import panel, status
 from space.asking import Asking
 from space.documents import MAX_FILE_BYTES, SUFFIXES, read_document, told
@@ -25,7 +24,7 @@ from space.pace import Pace
 from space.reader import Reader
 from space.stops import Stops
 from space.turns import Turns, turns_of_this_machine
-from space.words import Words, chosen, words
+from space.words import VisitorError, Words, chosen, words
 
 logger = logging.getLogger("space")
 HERE = Path(__file__).parent
@@ -166,7 +165,7 @@ def choose_example(name: str, request: gr.Request) -> tuple[Any, ...]:
     example, say = EXAMPLES[name], in_language(request)
     text = example.text
     choices = gr.update(choices=list(example.questions), value=example.questions[0], visible=True)
-    notice = panel.notice(example.title, say("characters", count=say.number(len(text))))
+    notice = panel.notice(example.title, say("characters", count=len(text)))
     return text, example.questions[0], choices, notice, example.title, status.empty_html(say), ""
 
 
@@ -175,15 +174,15 @@ def open_file(path: str, request: gr.Request) -> tuple[Any, ...]:
     name, say = Path(path).name, in_language(request)
     try:
         file = read_document(path)
-    except UserError as error:
+    except VisitorError as refused:
         suffix = Path(name).suffix.lower()
         logger.info("refused a file: %s", suffix if suffix in SUFFIXES else "of another kind")
         same = gr.update()
-        return same, panel.problem(str(error)), None, same, same, same, same, same
+        return same, panel.problem(refused.said(say)), None, same, same, same, same, same
     finally:
         Path(path).unlink(missing_ok=True)
-    facts = [say("pages", count=say.number(file.pages))] if file.pages else []
-    facts += [say("characters", count=say.number(len(file.text))), *told(file.notes, say)]
+    facts = [say("pages", count=file.pages)] if file.pages and file.pages > 1 else []
+    facts += [say("characters", count=len(file.text)), *told(file.notes, say)]
     hidden = gr.update(visible=False)
     return file.text, panel.notice(name, *facts), None, name, None, hidden, status.empty_html(say), ""
 

@@ -39,8 +39,8 @@ def fixed(say: Words, reader: Reader) -> dict[str, str]:
 def masthead(say: Words) -> str:
     return f"""
 <header class="masthead" lang="{say.language}" data-drop="{escape(say("drop"))}"
-  data-edited="{escape(say("edited", name="{name}"))}" data-too-large="{escape(too_large(say))}"
-  data-stopping="{escape(say("stopping"))}">
+  data-edited="{escape(say("edited", name="{name}"))}" data-page="{escape(say("page", number="{number}"))}"
+  data-too-large="{escape(too_large(say))}" data-stopping="{escape(say("stopping"))}">
   <h1>{escape(say("title"))}</h1>
   <p>{escape(say("lead"))}</p>
 </header>"""
@@ -52,7 +52,7 @@ def file_hint(say: Words) -> str:
 
 
 def too_large(say: Words) -> str:
-    return say("too_large", size=MAX_FILE_BYTES // 2**20) + "."
+    return say.whole("file_large", name="{name}", size=MAX_FILE_BYTES // 2**20)
 
 
 def notice(title: str, *facts: str) -> str:
@@ -62,8 +62,7 @@ def notice(title: str, *facts: str) -> str:
 
 def problem(sentence: str) -> str:
     """Why a file was not opened."""
-    said = escape(sentence[:1].upper() + sentence[1:])
-    return f'<p class="problem" role="alert" dir="auto" lang="en">{said}.</p>'
+    return f'<p class="problem" role="alert" dir="auto">{escape(sentence)}</p>'
 
 
 def history(say: Words) -> str:
@@ -85,7 +84,7 @@ def how_it_works(say: Words, reader: Reader) -> str:
   <figure>{attention_svg()}<figcaption>{escape(say("how_attention"))}</figcaption></figure>
   <div>
     <figure>{windows_svg()}</figure>
-    <p>{escape(say("how_windows", length=say.number(reader.max_length)))}
+    <p>{escape(say("how_windows", length=reader.max_length))}
     {escape(say("how_calibrated" if reader.same.fitted else "how_uncalibrated"))}</p>
     <p>{escape(say("how_purpose"))}</p>
     <p>{escape(say("how_absent"))}</p>

@@ -24,6 +24,7 @@ from space.calibration import UNMEASURED, Calibration, read_calibrations, worth_
 from space.definitions import Definition, defined
 from space.documents import MAX_CHARACTERS, clean
 from space.language import differ, language, surroundings
+from space.words import VisitorError
 from training.qa.answers import Answer, best_answers
 from training.qa.model import check_max_length, load_qa_model
 from training.qa.precision import bfloat16_pays
@@ -129,11 +130,9 @@ class Reader:
     def prepare(self, document: str) -> Document:
         """Tokenise a document once for many questions; nothing of it stays in the reader."""
         if len(document) > MAX_CHARACTERS:
-            raise UserError(
-                f"the document has {len(document):,} characters, more than {MAX_CHARACTERS:,}: split it into parts"
-            )
+            raise VisitorError("mistake_document", count=len(document), most=MAX_CHARACTERS)
         if not document.strip():
-            raise UserError("the document is empty: paste a text, open a file or choose an example")
+            raise VisitorError("mistake_no_document")
         prepared = self.windower.document(clean(document))
         self.windower.document.cache_clear()
         return prepared
@@ -155,7 +154,7 @@ class Reader:
             on_progress: called after each batch of windows; may raise to cancel.
 
         Raises:
-            UserError: an empty or too long document or question.
+            VisitorError: an empty or too long document or question.
         """
         steps = self.steps(document, question, n_best=n_best)
         while True:
@@ -169,7 +168,7 @@ class Reader:
     def steps(self, document: str | Document, question: str, *, n_best: int = 5) -> Generator[Progress, None, Reading]:
         """`read`, one batch of windows a step: whoever stops iterating cancels; the Reading is the return value."""
         started = time.perf_counter()
-        question = self._checked(question)
+        question = self.checked(question)
         reused = isinstance(document, Document)
         prepared = document if isinstance(document, Document) else self.prepare(document)
         tokenised = time.perf_counter()
@@ -203,20 +202,20 @@ class Reader:
             reused=reused,
         )
 
-    def _checked(self, question: str) -> str:
+    def checked(self, question: str) -> str:
+        """The question as the model gets it.
+
+        Raises:
+            VisitorError: it is empty or too long.
+        """
         question = clean(question).strip()
         if not question:
-            raise UserError("the question is empty: write what you want to know")
+            raise VisitorError("mistake_no_question")
         if len(question) > MAX_QUESTION_CHARACTERS:
-            raise UserError(
-                f"the question has {len(question):,} characters, more than {MAX_QUESTION_CHARACTERS:,}: "
-                "ask in one sentence, and put the text into the document"
-            )
+            raise VisitorError("mistake_question", count=len(question), most=MAX_QUESTION_CHARACTERS)
         tokens = len(self.windower.tokenizer(question, add_special_tokens=False, verbose=False)["input_ids"])
         if tokens > self.windower.max_question_length:
-            raise UserError(
-                f"the question has {tokens} tokens, more than {self.windower.max_question_length}: ask in one sentence"
-            )
+            raise VisitorError("mistake_tokens", count=tokens, most=self.windower.max_question_length)
         return question
 
 

@@ -32,7 +32,7 @@ def progress_html(progress: Progress, seconds: float | None, words: Words) -> st
         seconds: that are left.
     """
     at = min(progress.done + 1, progress.total)
-    label = words("reading", number=words.number(at), total=words.number(progress.total))
+    label = words("reading", number=at, total=progress.total)
     left = f" · {words('left', time=_time(seconds, words))}" if seconds is not None and seconds >= 1.5 else ""
     bar = (
         f'<progress aria-label="{escape(words("progress"))}" max="{progress.total}" value="{progress.done}"></progress>'
@@ -62,8 +62,7 @@ def failed_html(words: Words) -> str:
 
 def problem_html(sentence: str, words: Words) -> str:
     """A mistake that the visitor can mend, in one sentence."""
-    said = f'<p dir="auto">{escape(sentence[:1].upper() + sentence[1:])}.</p>'
-    return _card("problem", words("failed"), said, ' role="alert"')
+    return _card("problem", words("failed"), f'<p dir="auto">{escape(sentence)}</p>', ' role="alert"')
 
 
 def _card(kind: str, label: str, body: str, role: str = "") -> str:

@@ -1,27 +1,51 @@
-"""What the page says, in each language it speaks: one file of sentences a language, chosen by the browser's list."""
+"""What the page says, in each language it speaks: one file of sentences a language, chosen by the browser's list.
+
+A `VisitorError` takes its sentence from there too: the page says it in the visitor's language, programs get English.
+"""
 
 import json
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from foundation.cli import UserError
 
 FOLDER = Path(__file__).parent / "words"
 DEFAULT = "en"
 
 
 class Words:
-    """The sentences of one language: `words("page", number=3)` is "page 3"."""
+    """The sentences of one language: `words("pages", count=1000)` is "1,000 pages"."""
 
     def __init__(self, language: str):
         self.language = language
         self.sentences: dict[str, str] = json.loads((FOLDER / f"{language}.json").read_text(encoding="utf-8"))
 
     def __call__(self, key: str, /, **values: object) -> str:
-        return self.sentences[key].format(**values)
+        """The sentence of that name with these values in it, whole numbers as the language writes them."""
+        shown = {name: self.number(value) if isinstance(value, int) else value for name, value in values.items()}
+        return self.sentences[key].format(**shown)
+
+    def whole(self, key: str, /, **values: object) -> str:
+        """The same from its capital to its full stop."""
+        sentence = self(key, **values)
+        return sentence[:1].upper() + sentence[1:] + self.sentences["full_stop"]
 
     def number(self, value: float) -> str:
         """Thousands parted as the language parts them."""
         return f"{value:,}".replace(",", self.sentences["thousands"])
+
+
+class VisitorError(UserError):
+    """What a visitor can mend: a sentence of the page's, by its name and with these values; its own text is English."""
+
+    def __init__(self, key: str, /, **values: Any):
+        super().__init__(words()(key, **values))
+        self.key, self.values = key, values
+
+    def said(self, say: Words) -> str:
+        return say.whole(self.key, **self.values)
 
 
 @cache

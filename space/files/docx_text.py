@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foundation.cli import UserError
-
-from .found import Found, name_of
+from .found import Found, unreadable
 from .package import Package, main_part
 from .tables import lines
 
@@ -36,7 +34,7 @@ def read(path: Path) -> Found:
     package = Package(path)
     part = main_part(package)
     if part is None or part not in package.names:
-        raise UserError(f"{name_of(path)} is not a real docx file: save it again as docx, or paste its text")
+        raise unreadable(path, "file_damaged")
     related = package.related(part)
 
     def parts(kind: str) -> list[str]:
@@ -51,7 +49,7 @@ def read(path: Path) -> Found:
     root = package.xml(part)
     body = root.find(_W + "body")
     if body is None:
-        raise UserError(f"{name_of(path)} is not a real docx file: save it again as docx, or paste its text")
+        raise unreadable(path, "file_damaged")
     found = Found()
     heads, feet = (
         list(dict.fromkeys("\n".join(blocks(package.xml(name), {})).strip() for name in parts(kind)))

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from foundation.cli import UserError
-
 from . import html_text
-from .found import Found, name_of
+from .found import Found, unreadable
 from .package import Package, inside
 
 _CONTAINER = "{urn:oasis:names:tc:opendocument:xmlns:container}"
@@ -20,7 +18,7 @@ def read(path: Path) -> Found:
     if "META-INF/encryption.xml" in package.names:
         methods = {node.get("Algorithm") for node in package.xml("META-INF/encryption.xml").iter(_ENCRYPTED)}
         if methods - set(_FONTS):
-            raise UserError(f"{name_of(path)} is protected against copying: take a copy without protection")
+            raise unreadable(path, "file_copying")
     root = package.xml("META-INF/container.xml").find(f".//{_CONTAINER}rootfile").get("full-path")
     book = package.xml(root)
     folder = root.rpartition("/")[0]

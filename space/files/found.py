@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from space.words import VisitorError
+
 MAX_CHARACTERS = 1_000_000
 MAX_UNPACKED_BYTES = 200 * 2**20
 
@@ -50,7 +52,8 @@ def tidy(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip(" \t\n")
 
 
-def name_of(path: Path) -> str:
-    """The file's own name, without its folder, short enough for one sentence."""
+def unreadable(path: Path, key: str, **values: Any) -> VisitorError:
+    """Why a file is not read: a sentence that names it, without its folder and short enough for one sentence."""
     name = clean(path.name)
-    return repr(name if len(name) <= 60 else f"{name[:40]}…{name[-15:]}")
+    short = repr(name if len(name) <= 60 else f"{name[:40]}…{name[-15:]}")
+    return VisitorError(key, name=short, kind=path.suffix[1:].lower(), **values)

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foundation.cli import UserError
-
-from .found import Found, name_of
+from .found import Found, unreadable
 from .package import Package
 from .tables import lines
 
@@ -21,14 +19,14 @@ _APART = {_TEXT + "note", _OFFICE + "annotation", _DRAW + "text-box", _TEXT + "t
 def read(path: Path) -> Found:
     package = Package(path)
     if "content.xml" not in package.names:
-        raise UserError(f"{name_of(path)} is not a real odt file: save it again as odt, or paste its text")
+        raise unreadable(path, "file_damaged")
     if "META-INF/manifest.xml" in package.names and any(
         True for _ in package.xml("META-INF/manifest.xml").iter(_MANIFEST + "encryption-data")
     ):
-        raise UserError(f"{name_of(path)} is protected by a password: save a copy without one")
+        raise unreadable(path, "file_locked")
     body = package.xml("content.xml").find(f"{_OFFICE}body/{_OFFICE}text")
     if body is None:
-        raise UserError(f"{name_of(path)} holds no text document: save it again as odt, or paste its text")
+        raise unreadable(path, "file_damaged")
     found = Found()
     styles = package.xml("styles.xml") if "styles.xml" in package.names else None
     heads, feet = (

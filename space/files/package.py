@@ -13,9 +13,7 @@ from urllib.parse import unquote
 
 from lxml import etree
 
-from foundation.cli import UserError
-
-from .found import MAX_UNPACKED_BYTES, name_of
+from .found import MAX_UNPACKED_BYTES, unreadable
 
 MAX_PARTS = 10_000
 _OLE = b"\xd0\xcf\x11\xe0"  # first bytes of encrypted files, and of files of Word 97 and its kin
@@ -25,26 +23,23 @@ class Package:
     """A zip file and its parts.
 
     Raises:
-        UserError: not a zip file of this kind, encrypted, or larger inside than anything that would be read.
+        VisitorError: not a zip file of this kind, encrypted, or larger inside than anything that would be read.
     """
 
     def __init__(self, path: Path):
-        kind = path.suffix.lstrip(".").lower()
         if path.open("rb").read(4) == _OLE:
-            raise UserError(
-                f"{name_of(path)} is protected by a password or in an old format: save a copy without one, as {kind}"
-            )
+            raise unreadable(path, "file_old")
         if not zipfile.is_zipfile(path):
-            raise UserError(f"{name_of(path)} is not a real {kind} file: save it again as {kind}, or paste its text")
+            raise unreadable(path, "file_damaged")
         self.archive = zipfile.ZipFile(path)
         entries = self.archive.infolist()
         unpacked = sum(entry.file_size for entry in entries)
         if unpacked > MAX_UNPACKED_BYTES:
-            raise UserError(f"{name_of(path)} unpacks to {unpacked / 2**20:,.0f} MB: paste its text instead")
+            raise unreadable(path, "file_unpacked", size=round(unpacked / 2**20))
         if len(entries) > MAX_PARTS:
-            raise UserError(f"{name_of(path)} holds {len(entries):,} parts, more than {MAX_PARTS:,}: paste its text")
+            raise unreadable(path, "file_parts", count=len(entries), most=MAX_PARTS)
         if any(entry.flag_bits & 1 for entry in entries):
-            raise UserError(f"{name_of(path)} is protected by a password: save a copy without one")
+            raise unreadable(path, "file_locked")
         self.names = {entry.filename for entry in entries}
 
     def read(self, name: str) -> bytes:

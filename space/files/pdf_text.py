@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from foundation.cli import UserError
-
-from .found import MAX_CHARACTERS, Found, name_of, tidy
+from .found import MAX_CHARACTERS, Found, tidy, unreadable
 from .layout import join_pages
 
 MAX_PAGES = 2_000
@@ -15,7 +13,7 @@ def read(path: Path) -> Found:
     from pypdf.errors import DependencyError
 
     if b"%PDF-" not in path.open("rb").read(1024):
-        raise UserError(f"{name_of(path)} is not a PDF: save it again as PDF, or paste its text")
+        raise unreadable(path, "file_damaged")
     try:
         reader = PdfReader(path)
         # The empty password opens a file that is only protected against printing and copying.
@@ -23,10 +21,10 @@ def read(path: Path) -> Found:
     except DependencyError:
         locked = True
     if locked:
-        raise UserError(f"{name_of(path)} is protected by a password: save a copy without one")
+        raise unreadable(path, "file_locked")
     pages = len(reader.pages)
     if pages > MAX_PAGES:
-        raise UserError(f"{name_of(path)} has {pages:,} pages, more than {MAX_PAGES:,}: split it into parts")
+        raise unreadable(path, "file_pages", count=pages, most=MAX_PAGES)
     found = Found(pages=pages)
     texts: list[str] = []
     length = 0
@@ -37,7 +35,7 @@ def read(path: Path) -> Found:
             break
     empty = sum(not text for text in texts)
     if empty == len(texts):
-        raise UserError(f"{name_of(path)} holds pictures of pages and no text: run text recognition (OCR) on it first")
+        raise unreadable(path, "file_scan")
     if empty:
         found.notes.append(("note_empty_pages", {"empty": empty, "pages": pages}))
     found.pieces.append(join_pages(texts))

@@ -3,10 +3,9 @@
 import re
 from pathlib import Path
 
-from foundation.cli import UserError
 from space.language import language
 
-from .found import Found, name_of, tidy
+from .found import Found, tidy, unreadable
 
 # Encodings that differ in a few letters, so that a guess often takes the wrong one. Then the language decides:
 # _BY_LANGUAGE, else Windows-1252.
@@ -33,7 +32,7 @@ def decode(path: Path, found: Found) -> str:
     except UnicodeDecodeError:
         text = _guess(data, path, found)
     if "\0" in text or len(re.findall(r"[\x01-\x08\x0e-\x1a\x1c-\x1f]", text[:SAMPLE])) > len(text[:SAMPLE]) / 100:
-        raise UserError(f"{name_of(path)} is not text: save it as text, pdf or docx")
+        raise unreadable(path, "file_not_text")
     return text
 
 
@@ -42,7 +41,7 @@ def _guess(data: bytes, path: Path, found: Found) -> str:
 
     best = None if b"\0" in data[:SAMPLE] else from_bytes(data[:SAMPLE]).best()
     if best is None:
-        raise UserError(f"{name_of(path)} is not text in any encoding that is known: save it with the encoding UTF-8")
+        raise unreadable(path, "file_encoding")
     encoding = _of_its_language(best.encoding, data)
     found.notes.append(("note_encoding", {"encoding": encoding.replace("cp125", "windows-125").replace("_", "-")}))
     return data.decode(encoding, errors="replace")

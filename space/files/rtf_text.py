@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from foundation.cli import UserError
-
-from .found import Found, name_of
+from .found import Found, unreadable
 
 
 def read(path: Path) -> Found:
@@ -12,7 +10,7 @@ def read(path: Path) -> Found:
 
     data = path.read_bytes()
     if not data.lstrip()[:5].startswith(b"{\\rtf"):
-        raise UserError(f"{name_of(path)} is not a real rtf file: save it again as rtf, or paste its text")
+        raise unreadable(path, "file_damaged")
     found = Found(pieces=[rtf_to_text(data.decode("latin-1"), errors="replace")])
     found.unread["pictures"] = data.count(b"\\pict")
     return found

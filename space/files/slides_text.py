@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foundation.cli import UserError
-
-from .found import Found, name_of, tidy
+from .found import Found, tidy, unreadable
 from .package import Package, main_part
 from .tables import lines
 
@@ -20,7 +18,7 @@ def read(path: Path) -> Found:
     package = Package(path)
     part = main_part(package)
     if part is None or part not in package.names:
-        raise UserError(f"{name_of(path)} is not a real pptx file: save it again as pptx, or paste its text")
+        raise unreadable(path, "file_damaged")
     slides = package.related(part)
     found = Found()
     texts = []

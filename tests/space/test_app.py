@@ -153,7 +153,7 @@ def test_open_file_deletes_what_it_read_and_what_it_refused(tmp_path):
     assert questions["visible"] is False and "quiet empty" in card
     assert "10 characters" in notice
     _, notice, *_ = open_file(str(bad), request)
-    assert "is not a PDF" in notice
+    assert "is damaged or not a real pdf file" in notice
     assert list(tmp_path.iterdir()) == []
 
 

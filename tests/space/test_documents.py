@@ -19,6 +19,7 @@ from benchmarks.hostile_files import many_pages, zip_bomb
 from foundation.cli import UserError
 from space import documents
 from space.documents import clean, parse, read_document
+from space.words import words
 
 from . import makers
 from .makers import encrypted_pdf, pdf, word
@@ -125,7 +126,7 @@ ATTACKS = [
     ("a.txt", binary(b""), "holds no text"),
     ("a.txt", binary(b"\x81\xff\0" * 50), "is not text in any encoding"),
     ("a.txt", binary(b"a\0b\0c\0"), "is not text"),
-    ("a.pdf", binary(b"<html>"), "is not a PDF"),
+    ("a.pdf", binary(b"<html>"), "not a real pdf file: save it again as pdf"),
     ("a.pdf", binary(b"%PDF-1.7\n garbage"), "is damaged or not a real pdf file"),
     ("a.pdf", lambda path: pdf(path, "", ""), "holds pictures of pages and no text: run text recognition (OCR)"),
     ("a.pdf", lambda path: encrypted_pdf(path, "secret"), "is protected by a password: save a copy without one"),
@@ -134,7 +135,7 @@ ATTACKS = [
     ("c.odt", lying_zip_bomb, "is damaged or not a real odt file"),
     ("a.html", binary(b"<div>" * 500_000 + b"x"), ""),
     ("a.html", binary(b"<script>only()</script>"), "holds no text"),
-    ("a.rtf", binary(b"no rtf"), "is not a real rtf file"),
+    ("a.rtf", binary(b"no rtf"), "not a real rtf file"),
     ("b.rtf", binary(b"{\\rtf1 " + b"{" * 500_000), ""),
     ("a.csv", binary(b'"' + b"a," * 5_000_000), ""),
     ("a.csv", binary(b"\n" * 1_000_000), "holds no text"),
@@ -142,7 +143,7 @@ ATTACKS = [
         (f"a{kind}", binary(b"\xd0\xcf\x11\xe0\xa1\xb1"), "is protected by a password or in an old format")
         for kind in PACKAGES
     ),
-    *((f"b{kind}", binary(b"PK\x03\x04 no zip"), f"is not a real {kind[1:]} file") for kind in PACKAGES),
+    *((f"b{kind}", binary(b"PK\x03\x04 no zip"), f"not a real {kind[1:]} file") for kind in PACKAGES),
     *((f"c{kind}", zip_bomb, "unpacks to 210 MB") for kind in PACKAGES),
     *((f"d{kind}", hostile_files.many_parts, "holds 20,000 parts") for kind in PACKAGES),
 ]
@@ -221,7 +222,7 @@ def test_a_file_over_the_limit_is_not_even_opened(tmp_path, monkeypatch):
     with file.open("wb") as stream:
         stream.truncate(documents.MAX_FILE_BYTES + 1)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("opened"))
-    with pytest.raises(UserError, match="has 20,971,521 bytes, more than 20,971,520"):
+    with pytest.raises(UserError, match=r"'a.txt' is larger than 20 MB"):
         read_document(file)
 
 
@@ -263,6 +264,22 @@ def test_command_line_prints_json_and_refuses_in_a_sentence(tmp_path):
     bad = subprocess.run([*command, tmp_path / "none.txt"], capture_output=True, text=True)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr == f"error: {tmp_path}/none.txt does not exist: check the path\n"
+
+
+def test_what_the_child_refused_is_said_in_the_visitors_language(tmp_path):
+    with pytest.raises(UserError) as refused:
+        read_document(many_pages(tmp_path / "a.pdf"))
+    assert str(refused.value) == "'a.pdf' has 10,000 pages, more than 2,000: split it into parts"
+    assert refused.value.said(words("de")) == "'a.pdf' hat 10.000 Seiten, mehr als 2.000: bitte teilen."
+    assert refused.value.said(words("zh")) == "'a.pdf' 有 10,000 页，超过 2,000 页：请分成几部分。"
+
+
+def test_a_child_that_ends_with_a_sentence_of_its_own_names_no_path(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("text")
+    ended = subprocess.CompletedProcess([], 2, b"", b"error: no permission for /tmp/a.txt: choose another folder")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(UserError, match=r"^'a.txt' is damaged or not a real txt file"):
+        read_document(tmp_path / "a.txt")
 
 
 def test_parse_is_what_the_child_does(tmp_path):

@@ -18,10 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
+from space import status
 from space.documents import MAX_FILE_BYTES
 from space.gallery import examples
 from space.page import build_page, launch_options
 from space.reader import ANSWERED, Progress, Reader, Reading
+from space.words import spoken, words
 from training.qa.answers import Answer
 
 from .makers import encrypted_pdf, pdf
@@ -184,7 +186,7 @@ def test_too_large_a_file_is_refused_before_it_travels(visit, tmp_path):
     tab.page.on("request", lambda request: requests.append(request.url))
     tab.page.set_input_files("input[type=file]", tmp_path / "big.txt")
     tab.page.wait_for_selector("#notice .problem")
-    assert tab.text("#notice .problem") == "That file is larger than 20 MB: send a smaller one, or paste its text."
+    assert tab.text("#notice .problem") == "'big.txt' is larger than 20 MB: send a smaller file, or paste its text."
     assert not [url for url in requests if "upload" in url]
     assert tab.page.locator(".toast-body").count() == 0
 
@@ -334,6 +336,44 @@ def test_reading_shows_its_progress_and_can_be_stopped(visit, echo):
     assert tab.problems == []
 
 
+@pytest.mark.parametrize("language", spoken())
+def test_what_is_said_meanwhile_is_said_in_each_language_and_fits_a_phone(visit, echo, tmp_path, language):
+    say, tab, book = words(language), visit("phone", locale=language), examples()["English, a book"].text[:20_000]
+    name, total = "long-name" * 9 + ".pdf", len(echo.read(book, "accordion").windows)
+
+    def shown(text: str) -> None:
+        """The card or notice says so, and neither leaves the screen nor hides a word."""
+        tab.page.wait_for_function(
+            "text => ['#answer .card', '#notice'].some(s => document.querySelector(s).innerText.includes(text))"
+            " && document.documentElement.scrollWidth <= innerWidth"
+            " && [...document.querySelectorAll('#answer *, #notice *, #ask, #stop')].every(e =>"
+            " getComputedStyle(e).display === 'inline' || e.scrollWidth <= e.clientWidth + 1)",
+            arg=text,
+        )
+
+    tab.page.set_input_files("input[type=file]", encrypted_pdf(tmp_path / name, "secret"))
+    shown(say.whole("file_locked", name=f"'{name[:40]}…{name[-15:]}'"))
+    assert tab.page.title() == say("title")
+    for card, text in (
+        (status.waiting_html(1_234, say), say("waiting", count=1_234)),
+        (status.progress_html(Progress(1_233, 2_345), 3_000, say), say("reading", number=1_234, total=2_345)),
+        (status.progress_html(Progress(1_233, 2_345), 45, say), say("left", time=say("seconds", count=45))),
+        (status.failed_html(say), say("failed_hint")),
+    ):
+        tab.page.evaluate("card => (document.querySelector('#answer .card').outerHTML = card)", card)
+        shown(text)
+    with held(echo) as gate:
+        tab.page.locator("#document textarea").fill(book)
+        tab.page.locator("#question textarea").fill("accordion")
+        tab.page.click("#ask")
+        shown(say("reading", number=1, total=total))
+        tab.page.click("#stop")
+        shown(say("stopping"))
+        gate.set()
+        shown(say("stopped_hint"))
+    assert tab.problems == []
+
+
 def test_a_second_question_does_not_disturb_the_first(visit, echo):
     tab = visit()
     with held(echo) as gate:
@@ -477,7 +517,7 @@ def test_an_answer_can_be_copied_with_its_sentence_and_place(visit):
     tab.page.click(".copy")
     tab.page.wait_for_function("() => document.querySelector('.copy').textContent === 'Copied'")
     copied = tab.page.evaluate("navigator.clipboard.readText()")
-    assert copied == "Visby\nVisby\nThen it opened in Visby.\nyour text, p. 2, 31–36"
+    assert copied == "Visby\nVisby\nThen it opened in Visby.\nyour text, page 2, 31–36"
     assert tab.problems == []
 
 

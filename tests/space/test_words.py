@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from space.words import chosen, spoken, words
+from space.words import FOLDER, chosen, spoken, words
 
 ENGLISH = words("en").sentences
 
@@ -42,7 +42,15 @@ def test_the_browsers_list_chooses(header, language):
     assert chosen(header).language == language
 
 
+def test_every_sentence_is_said_somewhere():
+    code = "".join(file.read_text() for file in [*FOLDER.parent.rglob("*.py"), FOLDER.parent / "page.js"])
+    named = set(re.findall(r"""["'](\w+)["']""", code))
+    named |= {f"unread_{kind}" for kind in named}  # what Found.unread counts
+    assert set(ENGLISH) <= named
+
+
 def test_numbers_are_parted_as_the_language_parts_them():
+    assert words("sv")("pages", count=1234) == "1\u00a0234 sidor"
     assert [words(name).number(1234567) for name in ("en", "de", "sv")] == [
         "1,234,567",
         "1.234.567",
