@@ -1,18 +1,22 @@
 """How long a question takes: the long reader beside the short source with a stride, and its cost by length.
 
-    python -m benchmarks.reader
+    python -m benchmarks.reader --data_dir data/xquad
     python -m benchmarks.reader --lengths 4096 --repeats 15
 
 All are the embedded model with a fresh question-answering head, since time does not depend on what was learned: made
 long (windows of 4,096 tokens, the question global), the same weights in windows of 512 (neighbours sharing 128), and
 the source as it is. They take turns, so that a noisy moment hits all; on the accelerator, and in bf16 where that pays,
-as the page reads. Writes docs/reader.json.
+as the page reads, beside the long one in float32. With --data_dir the shipped adapter also answers questions of XQ3
+under both precisions, and what differs is counted. Writes docs/reader.json.
 """
 
 import json
+import operator
 import resource
 import statistics
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,7 @@ def document_of(reader: Any, tokens: int, text: str) -> str:
 
 
 def readers() -> dict[str, Any]:
-    """The long reader and its short source, by the name in the table."""
+    """The long reader as the page has it and in float32, and its short source, by the name in the table."""
     import torch
 
     from space.reader import DOC_STRIDE, MAX_QUESTION_TOKENS, Reader
@@ -41,16 +45,19 @@ def readers() -> dict[str, Any]:
 
     long, tokenizer = load_qa_model("embedded-long", fresh_head=True)
     source, _ = load_qa_model("embedded", fresh_head=True)
-    found = {}
-    for label, model, length in (
-        (LONG, long, None),
-        ("long, windows of 512", long, 512),
-        ("source, windows of 512", source, None),
-    ):
-        if torch.accelerator.is_available():
+    if torch.accelerator.is_available():
+        for model in (long, source):
             model.to(torch.accelerator.current_accelerator())
+    pays = bfloat16_pays(long.device)
+    found = {}
+    for label, model, length, half in (
+        (LONG, long, None, pays),
+        *([(f"{LONG}, float32", long, None, False)] if pays else []),
+        ("long, windows of 512", long, 512, pays),
+        ("source, windows of 512", source, None, pays),
+    ):
         windower = Windower(tokenizer, check_max_length(model, length), DOC_STRIDE, MAX_QUESTION_TOKENS)
-        found[label] = Reader(model, windower, label, half=bfloat16_pays(model.device))
+        found[label] = Reader(model, windower, label, half=half)
     return found
 
 
@@ -96,6 +103,7 @@ def measure(lengths: list[int], repeats: int) -> list[dict[str, Any]]:
                     {
                         "tokens": length,
                         "reader": label,
+                        "precision": "bfloat16" if loaded[label].half else "float32",
                         "windows": windows[label],
                         "rounds": len(values),
                         "median_s": round(statistics.median(values), 3),
@@ -109,6 +117,51 @@ def measure(lengths: list[int], repeats: int) -> list[dict[str, Any]]:
     return rows
 
 
+def agreement(reader: Any, rows: Sequence[dict[str, Any]], language: str) -> dict[str, Any]:
+    """What bfloat16 does to answers: the share of questions, in %, with the same best place and with the same verdict
+    as in float32, and the F1 of the best places under either.
+
+    Args:
+        rows: with `id`, `question`, `context` and `answers`, in `language`.
+    """
+    from training.scoring.metrics import score
+
+    single, half = (
+        [replace(reader, half=half).read(row["context"], row["question"]) for row in rows] for half in (False, True)
+    )
+    places = [[(r.answers[0].start, r.answers[0].end) for r in readings] for readings in (single, half)]
+    verdicts = [[r.verdict for r in readings] for readings in (single, half)]
+    f1 = [
+        score("squad", rows, {row["id"]: r.answers[0].text for row, r in zip(rows, readings, strict=True)})["f1"]
+        for readings in (single, half)
+    ]
+    return {
+        "language": language,
+        "questions": len(rows),
+        **{
+            name: round(100 * sum(map(operator.eq, *both)) / len(rows), 1)
+            for name, both in (("same_place", places), ("same_verdict", verdicts))
+        },
+        "f1_float32": round(f1[0], 1),
+        "f1_bfloat16": round(f1[1], 1),
+    }
+
+
+def agreements(data_dir: Path, languages: list[str], questions: int) -> list[dict[str, Any]]:
+    """`agreement` of the shipped adapter on questions of XQ3, evenly spread, for each language."""
+    from hub_datasets.concat import ConcatOptions
+    from space.reader import load_reader
+    from training.corpora.load import load_qa
+
+    reader, found = load_reader(), []
+    for language in languages:
+        file = str(data_dir / f"xquad.{language}.json")
+        rows = load_qa("xquad", "validation", data_files=file, language=language, options=ConcatOptions(3)).to_list()
+        spread = range(0, len(rows), max(1, len(rows) // questions))
+        found.append(agreement(reader, [rows[i] for i in spread][:questions], language))
+    return found
+
+
 def main() -> None:
     parser = command_parser(
         description="Time the long reader beside the short source.",
@@ -116,6 +169,11 @@ def main() -> None:
     )
     parser.add_argument("--lengths", default="1024,4096,16384,65536", help="tokens of the documents, with commas")
     parser.add_argument("--repeats", type=int, default=9, help="rounds a length, fewer above 4,096 tokens")
+    parser.add_argument(
+        "--data_dir", type=Path, help="folder of XQuAD's official files, to compare answers under bfloat16"
+    )
+    parser.add_argument("--language", default="en,de", help="languages of these questions, with commas")
+    parser.add_argument("--questions", type=int, default=60, help="of these, how many a language")
     parser.add_argument("--output", type=Path, default=Path("docs/reader.json"), help="where the figures go")
     arguments = parser.parse_args()
     from benchmarks.machine import machine
@@ -128,7 +186,11 @@ def main() -> None:
     goal = [row["median_s"] for row in rows if row["tokens"] == GOAL_TOKENS]
     if goal:
         print(f"goal: {GOAL_TOKENS:,} tokens in {GOAL_SECONDS} s; measured {goal[0]} s on {where['threads']} threads")
-    write_atomically(arguments.output, json.dumps({"machine": where, "rows": rows}, indent=1) + "\n")
+    report: dict[str, Any] = {"machine": where, "rows": rows}
+    if arguments.data_dir:
+        report["answers"] = agreements(arguments.data_dir, arguments.language.split(","), arguments.questions)
+        print(aligned(list(report["answers"][0]), [list(found.values()) for found in report["answers"]]))
+    write_atomically(arguments.output, json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -159,6 +159,24 @@ def test_every_pair_of_languages_is_measured_drawn_and_kept(tiny_qa, tmp_path, m
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_answers_that_differ_under_bfloat16_are_counted(echo, monkeypatch):
+    """Its readings in float32 know no Visby, which counts as another place and another verdict."""
+    read = type(echo).read
+
+    def forgetful(self, document, question, **options):
+        return read(self, document if self.half else document.replace("Visby", "Lund"), question, **options)
+
+    monkeypatch.setattr(type(echo), "read", forgetful)
+    text = "It opened in Mem, and it closed in Visby."
+    rows = [
+        {"id": word, "context": text, "question": word, "answers": {"text": [word], "answer_start": [text.index(word)]}}
+        for word in ("Mem", "Visby")
+    ]
+    found = reader.agreement(echo, rows, "en")
+    assert (found["questions"], found["same_place"], found["same_verdict"]) == (2, 50.0, 50.0)
+    assert (found["f1_float32"], found["f1_bfloat16"]) == (50.0, 100.0)
+
+
 @pytest.mark.slow
 def test_the_no_answer_command_writes_figures_plot_and_calibration(tiny_qa, tmp_path, monkeypatch, shared_data):
     import shutil
