@@ -80,6 +80,8 @@ class Asking:
                     yield status.progress_html(whole, _left(step, whole, time.monotonic() - began, expected), say), ""
             if began is not None:
                 self.pace.note(len(prepared.ids), time.monotonic() - began)
+        if stopped():  # during the last window
+            raise InterruptedError
         return readings
 
     def read(self, document: str, question: str, n_best: int) -> Reading:

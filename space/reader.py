@@ -151,7 +151,7 @@ class Reader:
             document: up to 1,000,000 characters, or what `prepare` made of them.
             question: in any language of the model, up to 128 tokens.
             n_best: answers to return at most.
-            on_progress: called after each batch of windows; may raise to cancel.
+            on_progress: called before each batch of windows; may raise to cancel.
 
         Raises:
             VisitorError: an empty or too long document or question.
@@ -166,7 +166,7 @@ class Reader:
                 on_progress(progress)
 
     def steps(self, document: str | Document, question: str, *, n_best: int = 5) -> Generator[Progress, None, Reading]:
-        """`read`, one batch of windows a step: whoever stops iterating cancels; the Reading is the return value."""
+        """`read`, stopping before each batch of windows: who iterates no further cancels; it returns the Reading."""
         started = time.perf_counter()
         question = self.checked(question)
         reused = isinstance(document, Document)
@@ -174,13 +174,12 @@ class Reader:
         tokenised = time.perf_counter()
         windows = list(self.windower.windows(question, prepared))
         found = []
-        yield Progress(0, len(windows))
         size, pad = max(1, BATCH_TOKENS // self.max_length), self.windower.tokenizer.pad_token_id
         for first in range(0, len(windows), size):
+            yield Progress(first, len(windows))
             batch = windows[first : first + size]
             with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.half):
                 found += read_windows(self.model, batch, pad, CANDIDATES, MAX_ANSWER_TOKENS).spans
-            yield Progress(len(found), len(windows))
         answers = best_answers(prepared, found, CANDIDATES)
         best = answers.best
         around = surroundings(prepared.text, best.start, best.end) if best else ""

@@ -48,9 +48,11 @@ class Turns:
     ) -> Generator[Step | Waiting, None, Result]:
         """The steps of a reading, each in its turn; between them `Waiting`, where others come first for long.
 
-        Whoever stops iterating leaves the line.
+        The first step only prepares, and waits for no turn. Whoever stops iterating leaves the line.
         """
+        step = next(steps)
         while True:
+            yield step
             ticket = object()
             with self._changed:
                 self._line.append(ticket)
@@ -64,7 +66,6 @@ class Turns:
                 step = self._step(steps)
             except StopIteration as end:
                 return end.value
-            yield step
 
     def _before(self, ticket: object, every: float) -> int | None:
         """Wait for the ticket's turn and take it: None; when that takes longer than `every`, how many are before."""

@@ -89,7 +89,7 @@ def test_same_answers_as_the_predictor_of_score(tiny_qa, shared_data):
     from hub_datasets.concat import ConcatOptions
     from training.corpora.load import load_qa
 
-    reader = load_reader(str(tiny_qa))
+    reader = replace(load_reader(str(tiny_qa)), half=False)  # where bfloat16 pays, the page reads in it
     file = str(shared_data / "xquad" / "xquad.de.json")
     rows = load_qa("xquad", "validation", data_files=file, language="de", options=ConcatOptions(3)).select(range(4))
     predicted = predict(reader.model, reader.windower, rows, progress=False)
@@ -130,11 +130,12 @@ def test_control_characters_and_half_surrogates_move_no_offset(echo):
     assert text[reading.best.start : reading.best.end] == "needle"
 
 
-def test_progress_counts_every_window_and_may_cancel(echo):
+def test_progress_is_told_before_every_batch_and_may_cancel(echo):
     seen: list[Progress] = []
-    echo.read(LONG, "accordion", on_progress=seen.append)
-    assert seen[0].done == 0
-    assert seen[-1].done == seen[-1].total == len(echo.read(LONG, "accordion").windows)
+    calls = echo.model.calls
+    windows = len(echo.read(LONG, "accordion", on_progress=seen.append).windows)
+    assert [(at.done, at.total) for at in seen] == [(done, windows) for done in range(0, windows, 32)]
+    assert echo.model.calls - calls == len(seen)
 
     def stop(progress: Progress) -> None:
         if progress.done >= 32:

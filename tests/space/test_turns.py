@@ -14,10 +14,10 @@ from space.words import words
 
 def steps(name: str, count: int, seen: list[str], gate: threading.Event | None = None):
     for number in range(count):
+        yield number
         if gate:
             gate.wait(10)
         seen.append(f"{name}{number}")
-        yield number
     return f"{name} is over"
 
 
@@ -59,6 +59,12 @@ def test_a_short_reading_does_not_wait_for_a_long_one():
     assert max(seen.index("b1"), seen.index("c1")) <= 8  # between two of their windows the long one reads one
 
 
+def test_a_reading_of_one_batch_waits_for_one_turn(echo):
+    turns = list[int]()
+    reading = run(Turns(share=turns.append), echo.steps("A text about horses.", "horses"))
+    assert reading.answered and len(turns) == 1
+
+
 def test_who_waits_hears_how_many_are_before():
     turns, gate, waits = Turns(), threading.Event(), list[int]()
     first = threading.Thread(target=run, args=(turns, steps("a", 1, [], gate)))
@@ -79,7 +85,7 @@ def test_whoever_leaves_holds_nobody_up():
     holding.start()
     until(lambda: turns._reading)
     with closing(turns.run(steps("gone", 1, []), every=0.01)) as left:
-        assert next(left) == Waiting(1)
+        assert [next(left), next(left)] == [0, Waiting(1)]
     assert turns.waiting == 0
     gate.set()
     holding.join(10)
