@@ -196,11 +196,15 @@
   // The page.
 
   // Gradio's panel asks the server for two things that this page does not have. Answer it here, without a request.
+  // Gradio says in English that its queue is full. Say it in the page's language.
   const reach = window.fetch.bind(window);
-  window.fetch = (what, options) => {
+  window.fetch = async (what, options) => {
     const { pathname } = new URL(what.url ?? what, location.href);
     const absent = ["/monitoring/summary", "/gradio_api/mcp/schema"].some((path) => pathname.endsWith(path));
-    return absent ? Promise.resolve(new Response(null, { status: 404 })) : reach(what, options);
+    if (absent) return new Response(null, { status: 404 });
+    const reply = await reach(what, options);
+    const full = reply.status === 503 && pathname.endsWith("/gradio_api/queue/join");
+    return full ? Response.json({ detail: said("full") }, { status: 429 }) : reply;
   };
 
   window.preparePage = () => {

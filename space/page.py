@@ -47,7 +47,8 @@ def build_page(reader: Reader, turns: Turns | None = None, pace: Pace | None = N
 
     def begin(request: gr.Request) -> None:
         if not stops.begin(request.session_hash):
-            raise gr.Error(in_language(request)("busy"), print_exception=False)
+            say = in_language(request)
+            raise gr.Error(say("busy"), title=say("failed"), print_exception=False)
 
     def fail(request: gr.Request) -> tuple[Any, ...]:
         stops.end(request.session_hash)

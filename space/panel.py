@@ -40,7 +40,8 @@ def masthead(say: Words) -> str:
     return f"""
 <header class="masthead" lang="{say.language}" data-drop="{escape(say("drop"))}"
   data-edited="{escape(say("edited", name="{name}"))}" data-page="{escape(say("page", number="{number}"))}"
-  data-too-large="{escape(too_large(say))}" data-stopping="{escape(say("stopping"))}">
+  data-too-large="{escape(too_large(say))}" data-stopping="{escape(say("stopping"))}"
+  data-full="{escape(say("full"))}">
   <h1>{escape(say("title"))}</h1>
   <p>{escape(say("lead"))}</p>
 </header>"""
