@@ -2,6 +2,7 @@
 
     python -m benchmarks.reader --data_dir data/xquad
     python -m benchmarks.reader --lengths 4096 --repeats 15
+    python -m benchmarks.reader --lengths "" --data_dir data/xquad  # the answers alone
 
 All are the embedded model with a fresh question-answering head, since time does not depend on what was learned: made
 long (windows of 4,096 tokens, the question global), the same weights in windows of 512 (neighbours sharing 128), and
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.cli import command_parser, run
-from foundation.files import write_atomically
+from foundation.files import read_json, write_atomically
 
 QUESTION = "What did the author buy during the first voyage to America?"
 GOAL_TOKENS, GOAL_SECONDS = 4_096, 2.5
@@ -167,7 +168,9 @@ def main() -> None:
         description="Time the long reader beside the short source.",
         example="python -m benchmarks.reader --lengths 4096 --repeats 9",
     )
-    parser.add_argument("--lengths", default="1024,4096,16384,65536", help="tokens of the documents, with commas")
+    parser.add_argument(
+        "--lengths", default="1024,4096,16384,65536", help="tokens of the documents, with commas; empty keeps the times"
+    )
     parser.add_argument("--repeats", type=int, default=9, help="rounds a length, fewer above 4,096 tokens")
     parser.add_argument(
         "--data_dir", type=Path, help="folder of XQuAD's official files, to compare answers under bfloat16"
@@ -179,18 +182,23 @@ def main() -> None:
     from benchmarks.machine import machine
     from foundation.tables import aligned
 
-    rows = measure([int(length) for length in arguments.lengths.split(",")], arguments.repeats)
-    header = list(rows[0])
-    print(aligned(header, [[row[column] for column in header] for row in rows]))
-    where = machine()
-    goal = [row["median_s"] for row in rows if row["tokens"] == GOAL_TOKENS]
-    if goal:
-        print(f"goal: {GOAL_TOKENS:,} tokens in {GOAL_SECONDS} s; measured {goal[0]} s on {where['threads']} threads")
-    report: dict[str, Any] = {"machine": where, "rows": rows}
+    output, where = arguments.output, machine()
+    # Each part keeps the machine of its own: answers need no quiet one, and are asked again after a training.
+    report: dict[str, Any] = read_json(output, "--output", dict) if output.is_file() else {}
+    if lengths := [int(length) for length in arguments.lengths.split(",") if length]:
+        rows = measure(lengths, arguments.repeats)
+        report |= {"machine": where, "rows": rows}
+        print(aligned(list(rows[0]), [list(row.values()) for row in rows]))
+        goal = [row["median_s"] for row in rows if row["tokens"] == GOAL_TOKENS]
+        if goal:
+            print(
+                f"goal: {GOAL_TOKENS:,} tokens in {GOAL_SECONDS} s; measured {goal[0]} s on {where['threads']} threads"
+            )
     if arguments.data_dir:
-        report["answers"] = agreements(arguments.data_dir, arguments.language.split(","), arguments.questions)
-        print(aligned(list(report["answers"][0]), [list(found.values()) for found in report["answers"]]))
-    write_atomically(arguments.output, json.dumps(report, indent=1) + "\n")
+        found = agreements(arguments.data_dir, arguments.language.split(","), arguments.questions)
+        report["answers"] = {"machine": where, "languages": found}
+        print(aligned(list(found[0]), [list(row.values()) for row in found]))
+    write_atomically(output, json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

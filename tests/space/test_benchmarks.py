@@ -177,6 +177,18 @@ def test_answers_that_differ_under_bfloat16_are_counted(echo, monkeypatch):
     assert (found["f1_float32"], found["f1_bfloat16"]) == (50.0, 100.0)
 
 
+def test_answers_are_compared_without_timing_anew(tmp_path, monkeypatch):
+    kept = {"machine": {"processor": "older"}, "rows": [{"tokens": 1}]}
+    (tmp_path / "reader.json").write_text(json.dumps(kept))
+    monkeypatch.setattr(reader, "agreements", lambda folder, languages, questions: [{"language": languages[1]}])
+    command = ["reader", "--lengths", "", "--data_dir", "d", "--output", str(tmp_path / "reader.json")]
+    monkeypatch.setattr(sys, "argv", command)
+    reader.main()
+    report = json.loads((tmp_path / "reader.json").read_text())
+    assert {part: report[part] for part in kept} == kept
+    assert report["answers"]["languages"] == [{"language": "de"}]
+
+
 @pytest.mark.slow
 def test_the_no_answer_command_writes_figures_plot_and_calibration(tiny_qa, tmp_path, monkeypatch, shared_data):
     import shutil
