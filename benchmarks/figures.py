@@ -28,7 +28,7 @@ def docs(name: str) -> Any:
 
 def length() -> str:
     """F1 on English XQ3 by the number of paragraphs of a document."""
-    curves = docs("length_curve.json")["curves"]
+    curves = [curve for name in ("length_curve.json", "length_curve_reader.json") for curve in docs(name)["curves"]]
     counts = [point["paragraphs"] for point in curves[0]["points"]]
     rows = [
         [curve["reader"], *(f"{point['languages']['en']['f1']:.1f}" for point in curve["points"])] for curve in curves

@@ -39,7 +39,7 @@ def main() -> None:
     series = {
         name: [score[key] for score in ordered.values()] for name, key in (("F1", "f1"), ("exact match", "exact_match"))
     }
-    plots.bars(arguments.output, "XQuAD, zero-shot, the shipped adapter", list(ordered), series)
+    plots.bars(arguments.output, "XQuAD, the shipped adapter", list(ordered), series)
     print(f"F1 by language: {line(scores)}")
 
 

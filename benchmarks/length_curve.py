@@ -13,7 +13,9 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks.machine import processor
@@ -37,8 +39,19 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max_eval_samples", type=int, help="questions a language and point (default: all 240)")
     parser.add_argument("--runs", default="runs/length_curve", help="folder that keeps the points")
     parser.add_argument("--output", default="docs/length_curve.json", help="the figures; the plot lies beside")
+    parser.add_argument("--beside", type=Path, help="an earlier file, whose curves are drawn too")
     parser.add_argument("--bf16", action="store_true", help="read under bfloat16 autocast")
     return parser
+
+
+def line(curve: Mapping[str, Any], languages: Sequence[str]) -> tuple[list[int], list[float]]:
+    """Paragraphs and mean F1 of a curve's points, where it has all of the languages."""
+    found = [
+        (point["paragraphs"], fmean(point["languages"][name]["f1"] for name in languages))
+        for point in curve["points"]
+        if set(languages) <= set(point["languages"])
+    ]
+    return [paragraphs for paragraphs, _ in found], [f1 for _, f1 in found]
 
 
 def parse_reader(text: str) -> tuple[str, str, str | None]:
@@ -87,7 +100,9 @@ def main() -> None:
         "curves": curves,
     }
     write_atomically(Path(args.output).with_suffix(".json"), json.dumps(result, ensure_ascii=False, indent=1) + "\n")
-    series = {c["reader"]: ([p["paragraphs"] for p in c["points"]], [p["f1"] for p in c["points"]]) for c in curves}
+    earlier = read_json(args.beside, "--beside", dict)["curves"] if args.beside else []
+    names = list(curves[0]["points"][0]["languages"])
+    series = {curve["reader"]: line(curve, names) for curve in (*earlier, *curves)}
     plots.lines(Path(args.output).with_suffix(".png"), f"XQ3, {args.language}", "paragraphs a document", series, "F1")
     header = ["paragraphs", *(str(count) for count in args.nr_concats)]
     print(tables.aligned(header, [[c["reader"], *(p["f1"] for p in c["points"])] for c in curves]))

@@ -71,7 +71,7 @@ def test_the_shipped_folder_is_what_packing_it_writes_today(adapter_reader, tmp_
     card = (ADAPTER / "README.md").read_text()
     made_by = re.search(r"Made by\n\n```\n(.*?)\n```", card, flags=re.DOTALL)[1]
     about = re.search(r"its vocabulary\. (.*) It does not reason", card)[1]
-    assert "training/finetune.py" in made_by and "English questions only" in about
+    assert "training/finetune.py" in made_by and "in no training file" in about
     packed = pack(ADAPTER, read_scores(ADAPTER / SCORES, "--xquad"), made_by, tmp_path / "packed", about=about)
     for file in packed.iterdir():
         assert file.read_bytes() == (ADAPTER / file.name).read_bytes(), file.name
