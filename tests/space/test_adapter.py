@@ -14,14 +14,14 @@ from training.scoring.record import SCORES, read_scores
 ANSWERS = {
     "English": ("John Rudyerd", "forty-nine metres", "Henry Winstanley", None),
     "Svenska": ("58 000", "1829", "190 kilometer"),
-    "Deutsch": ("zweitausend", "Mannheim"),
+    "Deutsch": ("zweitausend", "1817"),
     "Español": ("Gustavo Adolfo", "viento solar"),
     "Français": ("Mannheim", "10 août 1628"),
     "العربية": ("يوهان لودفيغ بوركهارت", "1200 متر"),
     "Русский": ("Ангара", "Ольхон"),
     "中文": ("李冰", "2000年"),
     "Svenska, long": ("10 december 1948", "Åtta"),
-    "English, a book": ("an accordion", "his master"),
+    "English, a book": ("an accordion", "master"),
     "English, a contract": ("the Expert", "twice the Fee", "fifteen years"),
     "English, a paper": ("34 seconds", "60.3"),
 }
