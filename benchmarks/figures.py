@@ -30,9 +30,10 @@ def length() -> str:
     """F1 on English XQ3 by the number of paragraphs of a document."""
     curves = [curve for name in ("length_curve.json", "length_curve_reader.json") for curve in docs(name)["curves"]]
     counts = [point["paragraphs"] for point in curves[0]["points"]]
-    rows = [
-        [curve["reader"], *(f"{point['languages']['en']['f1']:.1f}" for point in curve["points"])] for curve in curves
-    ]
+    rows = []
+    for curve in curves:
+        f1 = {point["paragraphs"]: f"{point['languages']['en']['f1']:.1f}" for point in curve["points"]}
+        rows.append([curve["reader"], *(f1.get(count, "-") for count in counts)])
     return markdown(["F1 at … paragraphs", *map(str, counts)], rows)
 
 

@@ -46,7 +46,9 @@ def lines(
     axes.set_ylim(0, 100)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    figure.legend(loc="outside lower center", ncols=6, fontsize="small", frameon=False)
+    # As many names a row as the figure is wide for.
+    columns = max(1, min(6, 80 // (6 + max(map(len, series)))))
+    figure.legend(loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
     _save(figure, axes, path, title)
 
 
