@@ -40,13 +40,14 @@ def pairs_of(rows: Sequence[Mapping[str, Any]], count: int) -> dict[str, dict[st
     Returns:
         `id|language of the document|language of the question` to a row with `id`, `question`, `context`, `answers`.
     """
+    from training.corpora.load import spread
+
     questions: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in rows:
         questions.setdefault(row["id"], {})[row["language"]] = row
     names = list(questions)
     found = {}
-    for number in range(min(count, len(names))):
-        name = names[number * len(names) // min(count, len(names))]
+    for name in (names[number] for number in spread(len(names), count)):
         for document, there in questions[name].items():
             for asked, here in questions[name].items():
                 key = f"{name}|{document}|{asked}"
@@ -57,7 +58,7 @@ def pairs_of(rows: Sequence[Mapping[str, Any]], count: int) -> dict[str, dict[st
 
 def ask(reader: Any, pairs: Mapping[str, Mapping[str, Any]], batch_size: int) -> list[Asked]:
     """Read every pair and score it."""
-    from space.language import differ, language, surroundings
+    from space.language import asked_from_another
     from training.qa.predict import predict
     from training.scoring.metrics import question_scores
 
@@ -66,7 +67,7 @@ def ask(reader: Any, pairs: Mapping[str, Mapping[str, Any]], batch_size: int) ->
     for key, row in pairs.items():
         _, document, question = key.split("|")
         best = answers[key].n_best[0]
-        foreign = differ(row["question"], language(surroundings(row["context"], best.start, best.end)))
+        foreign = asked_from_another(row["question"], row["context"], best.start, best.end)
         places, nothing = (reader.other if foreign else reader.same).places(answers[key])
         _, (f1,) = question_scores("language_aware", [(key, row["answers"]["text"])], {key: best.text}, document)
         shown = places[0].probability >= nothing or foreign  # of a foreign question the page shows the best place
@@ -101,9 +102,9 @@ def figures(asked: Sequence[Asked]) -> dict[str, Any]:
 
 def plot(f1: Mapping[str, Mapping[str, float]], title: str, path: Path) -> None:
     """Documents down, questions across, one square for each pair."""
-    import io
-
     from matplotlib.figure import Figure
+
+    from foundation import plots
 
     figure = Figure(figsize=(7.2, 6.2), layout="constrained")
     axes = figure.subplots()
@@ -116,9 +117,7 @@ def plot(f1: Mapping[str, Mapping[str, float]], title: str, path: Path) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set(title=title, xlabel="language of the question", ylabel="language of the document")
     figure.colorbar(image, shrink=0.8, label="F1")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    write_atomically(path, buffer.getvalue())
+    plots.save(figure, path, dpi=110)
 
 
 def table(measured: Mapping[str, Mapping[str, Any]]) -> str:

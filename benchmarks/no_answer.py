@@ -200,7 +200,7 @@ def read_all(
     model_name_or_path: str | None, articles: dict[str, Any], questions: int, paragraphs: int, batch_size: int
 ) -> tuple[str, dict[str, Calibration], list[Judged]]:
     """Read every pair with the model; its name, its present calibrations, and what was found."""
-    from space.language import differ, language, surroundings
+    from space.language import asked_from_another
     from space.reader import load_reader
     from training.qa.predict import predict
 
@@ -211,7 +211,7 @@ def read_all(
     judged = []
     for key, pair in asked.items():
         best = found[key].n_best[0]
-        called = differ(pair.question, language(surroundings(pair.context, best.start, best.end)))
+        called = asked_from_another(pair.question, pair.context, best.start, best.end)
         judged.append(Judged(pair.case, pair.languages, pair.half, found[key], pair.gold, called))
     return reader.name, dict(zip(LANGUAGES, (reader.same, reader.other), strict=True)), judged
 
@@ -272,9 +272,9 @@ def table(figures: dict[str, Any]) -> str:
 
 def plot(figures: dict[str, Any], path: Path) -> None:
     """What is said against what holds: on the diagonal a percentage means what it says."""
-    import io
-
     from matplotlib.figure import Figure
+
+    from foundation import plots
 
     figure = Figure(figsize=(9.0, 4.2), layout="constrained")
     for axes, (languages, part) in zip(
@@ -290,9 +290,7 @@ def plot(figures: dict[str, Any], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    write_atomically(path, buffer.getvalue())
+    plots.save(figure, path, dpi=110)
 
 
 def main() -> None:

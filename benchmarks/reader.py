@@ -152,14 +152,13 @@ def agreements(data_dir: Path, languages: list[str], questions: int) -> list[dic
     """`agreement` of the shipped adapter on questions of XQ3, evenly spread, for each language."""
     from hub_datasets.concat import ConcatOptions
     from space.reader import load_reader
-    from training.corpora.load import load_qa
+    from training.corpora.load import evenly, load_qa
 
     reader, found = load_reader(), []
     for language in languages:
         file = str(data_dir / f"xquad.{language}.json")
-        rows = load_qa("xquad", "validation", data_files=file, language=language, options=ConcatOptions(3)).to_list()
-        spread = range(0, len(rows), max(1, len(rows) // questions))
-        found.append(agreement(reader, [rows[i] for i in spread][:questions], language))
+        rows = load_qa("xquad", "validation", data_files=file, language=language, options=ConcatOptions(3))
+        found.append(agreement(reader, evenly(rows, questions).to_list(), language))
     return found
 
 

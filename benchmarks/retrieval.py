@@ -70,9 +70,10 @@ def load(args: argparse.Namespace) -> tuple[str, dict[str, tuple[list[str], list
 
 
 def _questions(rows: Any, count: int | None) -> tuple[list[str], list[str], np.ndarray]:
+    from training.corpora.load import spread
+
     documents = list(dict.fromkeys(rows["context"]))
-    if count is not None and count < len(documents):
-        documents = [documents[number * len(documents) // count] for number in range(count)]
+    documents = [documents[number] for number in spread(len(documents), count)]
     numbers = {document: number for number, document in enumerate(documents)}
     # A question without an answer has no right document, so it is left out.
     asked = [(row["question"], numbers[row["context"]]) for row in rows

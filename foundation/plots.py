@@ -59,11 +59,15 @@ def _figure(width: float) -> tuple[Any, Any]:
     return figure, figure.subplots()
 
 
+def save(figure: Any, path: Path, dpi: int = 130) -> None:
+    """Write a figure of matplotlib's as a PNG; the same figure gives the same bytes, since no date is in the file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    write_atomically(path, buffer.getvalue())
+
+
 def _save(figure: Any, axes: Any, path: Path, title: str) -> None:
     axes.set_title(title)
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    # No date in the file: the same scores give the same bytes.
-    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
-    write_atomically(path, buffer.getvalue())
+    save(figure, path)

@@ -51,13 +51,14 @@ class Asking:
     def _read(
         self, document: str, questions: list[str], say: Words, stopped: Callable[[], bool]
     ) -> Generator[tuple[str, str], None, list[Reading]]:
-        prepared = self.reader.prepare(document)
+        self.reader.check_document(document)
         if not questions:
             raise VisitorError("mistake_no_question")
         if len(questions) > MAX_QUESTIONS:
             raise VisitorError("mistake_questions", count=len(questions), most=MAX_QUESTIONS)
         for question in questions:  # the last one too is judged before the first is read
             self.reader.checked(question)
+        prepared = self.reader.prepare(document)  # takes a second for a long one, so nothing is refused after it
         expected = self.pace.expected(len(prepared.ids) * len(questions))
         readings: list[Reading] = []
         for number, question in enumerate(questions):

@@ -24,6 +24,11 @@ def language(text: str) -> str:
     return str(_identifier().classify(text)[0])
 
 
+def asked_from_another(question: str, document: str, start: int, end: int) -> bool:
+    """Whether the question is in another language than the document around a place of it."""
+    return differ(question, language(surroundings(document, start, end)))
+
+
 def surroundings(text: str, start: int, end: int) -> str:
     """The sentences around a place of a document."""
     return text[max(0, start - SURROUNDINGS) : end + SURROUNDINGS]

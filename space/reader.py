@@ -127,12 +127,16 @@ class Reader:
     def max_length(self) -> int:
         return self.windower.max_length
 
-    def prepare(self, document: str) -> Document:
-        """Tokenise a document once for many questions; nothing of it stays in the reader."""
+    def check_document(self, document: str) -> None:
+        """Refuse, before any work, a document that is empty or too long: VisitorError."""
         if len(document) > MAX_CHARACTERS:
             raise VisitorError("mistake_document", count=len(document), most=MAX_CHARACTERS)
         if not document.strip():
             raise VisitorError("mistake_no_document")
+
+    def prepare(self, document: str) -> Document:
+        """Tokenise a document once for many questions; nothing of it stays in the reader."""
+        self.check_document(document)
         prepared = self.windower.document(clean(document))
         self.windower.document.cache_clear()
         return prepared

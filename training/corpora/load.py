@@ -102,6 +102,12 @@ def load_qa(
     return rows
 
 
+def spread(total: int, count: int | None) -> list[int]:
+    """`count` numbers below `total`, in even steps; all when `count` is None or more than there are."""
+    count = total if count is None else min(count, total)
+    return [number * total // count for number in range(count)]
+
+
 def evenly(rows: "datasets.Dataset", count: int | None) -> "datasets.Dataset":
     """`count` of the questions, spread over all of them; all when `count` is None or more than there are.
 
@@ -110,10 +116,10 @@ def evenly(rows: "datasets.Dataset", count: int | None) -> "datasets.Dataset":
     if count is None or count >= len(rows):
         return rows
     if "question_id" not in rows.column_names:
-        return rows.select([number * len(rows) // count for number in range(count)])
+        return rows.select(spread(len(rows), count))
     ids = rows["question_id"]
     questions = list(dict.fromkeys(ids))
-    chosen = {questions[number * len(questions) // count] for number in range(count)}
+    chosen = {questions[number] for number in spread(len(questions), count)}
     return rows.select([number for number, question in enumerate(ids) if question in chosen])
 
 
