@@ -302,9 +302,9 @@ def test_the_keyboard_alone_is_enough(visit):
 
 
 @contextlib.contextmanager
-def held(echo: Any) -> Iterator[threading.Event]:
-    """The model stands still at its second batch until the event is set."""
-    gate, forward, first = threading.Event(), type(echo.model).forward, echo.model.calls + 1
+def held(echo: Any, batches: int = 1) -> Iterator[threading.Event]:
+    """The model reads so many batches and then stands still until the event is set."""
+    gate, forward, first = threading.Event(), type(echo.model).forward, echo.model.calls + batches
 
     def slow(self, *args, **kwargs):
         if self.calls >= first:
@@ -363,7 +363,7 @@ def test_what_is_said_meanwhile_is_said_in_each_language_and_fits_a_phone(visit,
     ):
         tab.page.evaluate("card => (document.querySelector('#answer .card').outerHTML = card)", card)
         shown(text)
-    with held(echo) as gate:
+    with held(echo, batches=0) as gate:  # else the first window is read before the browser has drawn its card
         tab.page.locator("#document textarea").fill(book)
         tab.page.locator("#question textarea").fill("accordion")
         tab.page.click("#ask")
