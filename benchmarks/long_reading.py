@@ -1,7 +1,7 @@
 """Does whole reading pay? The shipped adapter on documents that need it and on some that are long by nature.
 
     python -m benchmarks.long_reading --data_dir data
-    python -m benchmarks.long_reading --data_dir data --only musique timeqa
+    python -m benchmarks.long_reading --data_dir data --only musique timeqa --times 4 --bf16
 
 Each line of the table is a run of training/length_report.py, the same weights whole against windows of 512 tokens, on
 questions spread evenly over the file or made from the seed 42. What a run has answered is not asked again. Writes
@@ -23,26 +23,26 @@ from foundation.files import write_atomically
 WAYS = ("whole", "windows of 512")
 NATURAL = {"fairytaleqa": ("en.fairytaleqa-dev.json", 20), "covidqa": ("en.covidqa-dev.json", 20),
            "musique": ("en.musique-dev.json", 48), "timeqa": ("en.timeqa-train.json", 40)}  # fmt: skip
-# The number of questions for each language and task. All of them take one core about an hour.
+# The number of questions for each language and task. All of them take one core about an hour in float32.
 TERMS = {512: 5, 1024: 5, 2048: 5, 4096: 5, 8192: 3}
 TERMS_LANGUAGES = "en,de,zh,ar"
 BABI_FAR = {1: 20, 2: 20, 14: 20}
 BABI_FAR_TOKENS = 2048
 
 
-def reports(data_dir: str) -> dict[str, list[str]]:
-    """Name of a report to the flags of length_report.py that make it."""
+def reports(data_dir: str, times: int = 1) -> dict[str, list[str]]:
+    """Name of a report to the flags of length_report.py that make it, with `times` as many questions."""
     found = {
-        name: ["--data_files", f"{data_dir}/long/{file}", "--max_eval_samples", str(count)]
+        name: ["--data_files", f"{data_dir}/long/{file}", "--max_eval_samples", str(times * count)]
         for name, (file, count) in NATURAL.items()
     }
     made = ["--background", f"{data_dir}/xquad", "--tokenizer", "embedded"]
     for task, count in BABI_FAR.items():
         found[f"babi_far.{task}"] = ["--dataset", "babi_far", "--task", str(task), "--tokens", str(BABI_FAR_TOKENS),
-                                     "--data_dir", f"{data_dir}/babi", "--rows", str(count), *made]  # fmt: skip
+                                     "--data_dir", f"{data_dir}/babi", "--rows", str(times * count), *made]  # fmt: skip
     for tokens, count in TERMS.items():
         found[f"terms.{tokens}"] = ["--dataset", "terms", "--language", TERMS_LANGUAGES, "--tokens", str(tokens),
-                                    "--rows", str(count), *made]  # fmt: skip
+                                    "--rows", str(times * count), *made]  # fmt: skip
     return found
 
 
@@ -85,6 +85,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data_dir", default="data", help="folder with xquad, babi and long")
     parser.add_argument("--model_name_or_path", default="space/adapter", help="checkpoint or adapter")
+    parser.add_argument("--times", type=int, default=1, help="ask so many times as many questions")
+    parser.add_argument("--bf16", action="store_true", help="read under bfloat16 autocast")
     parser.add_argument("--only", nargs="+", help="names of reports (default: all)")
     parser.add_argument("--runs", default="runs/length", help="folder that keeps the runs")
     parser.add_argument("--output_dir", type=Path, default=Path("docs/length"), help="the figures and the plot")
@@ -93,7 +95,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     args = make_parser().parse_args()
-    wanted = reports(args.data_dir)
+    if args.times < 1:
+        raise UserError(f"--times must be 1 or more, not {args.times}")
+    wanted = reports(args.data_dir, args.times)
     if unknown := sorted(set(args.only or ()) - set(wanted)):
         raise UserError(f"--only {unknown[0]!r} is none of the reports: choose among {', '.join(wanted)}")
     from foundation import plots, tables
@@ -101,7 +105,7 @@ def main() -> None:
     for name in args.only or wanted:
         folder = Path(args.runs) / name
         words = ["--model_name_or_path", args.model_name_or_path, *wanted[name], "--batch_size", "2",
-                 "--output_dir", str(folder)]  # fmt: skip
+                 *(["--bf16", "yes"] if args.bf16 else []), "--output_dir", str(folder)]  # fmt: skip
         subprocess.run([sys.executable, "-m", "training.length_report", *words], check=True, stdout=subprocess.DEVNULL)
         report = json.loads((folder / "length_report.json").read_text(encoding="utf-8"))
         del report["run"]  # it holds times and checksums of files on this machine

@@ -11,23 +11,27 @@ from tests.conftest import ROOT
 from training import length_report
 
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-FOUND = long_reading.read_reports(ROOT / "docs" / "length")
+# Of the English-only reader in float32, and of the shipped one in bfloat16.
+FOLDERS = {folder: long_reading.read_reports(ROOT / "docs" / folder) for folder in ("length", "length_shipped")}
 
 
-def test_the_tables_of_the_page_are_those_of_the_reports():
-    assert FOUND, "docs/length holds no report"
-    for header, rows in (long_reading.table(FOUND), long_reading.languages_table(FOUND)):
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_tables_of_the_page_are_those_of_the_reports(folder):
+    found = FOLDERS[folder]
+    assert found, f"docs/{folder} holds no report"
+    for header, rows in (long_reading.table(found), long_reading.languages_table(found)):
         assert not rows or tables.markdown(header, rows) in PAGE
-    header, rows = long_reading.table(FOUND)
+    header, rows = long_reading.table(found)
     rows[0][4] += 0.01
     assert tables.markdown(header, rows) not in PAGE
 
 
-@pytest.mark.parametrize("name", list(FOUND))
-def test_a_report_is_whole_and_made_by_the_command_that_is_named(name):
-    report = FOUND[name]
-    words = long_reading.reports("data")[name]
-    assert " ".join(words) in report["command"] and "--bf16" not in report["command"]
+@pytest.mark.parametrize("folder, name", [(folder, name) for folder, found in FOLDERS.items() for name in found])
+def test_a_report_is_whole_and_made_by_the_command_that_is_named(folder, name):
+    report = FOLDERS[folder][name]
+    commands = [" ".join(long_reading.reports("data", times)[name]) for times in range(1, 11)]
+    assert any(words in report["command"] for words in commands)
+    assert ("--bf16 yes" in report["command"]) == (folder == "length_shipped")
     assert report["questions"] == report["groups"][0]["questions"]
     for by in ("length", "place"):
         assert sum(group["questions"] for group in report["groups"] if group["by"] == by) <= report["questions"]
