@@ -76,8 +76,8 @@ def write_calibrations(folder: Path, dataset: str, measured: dict[str, Calibrati
 def read_calibrations(path: Path, argument: str) -> tuple[Calibration, Calibration]:
     """Those of a no_answer.json, for questions in the document's language and in another.
 
-    What was not measured for one of them is taken as unmeasured. A file of 0.1 has one `threshold` for both, and one of
-    0.2.0 no `add_wordings`: its numbers hold with the wordings added up.
+    What was not measured for one of them is taken as unmeasured. A file of 0.1 has one `threshold` for both. The
+    numbers of a file without `add_wordings` hold with the wordings added up.
 
     Args:
         argument: what a sentence calls the file by, as for `foundation.files.read_json`.
