@@ -13,7 +13,7 @@ beside the model, where space/reader.py looks.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from foundation.cli import UserError, command_parser, run
 from foundation.files import read_json, write_atomically
-from space.calibration import Calibration
+from space.calibration import UNMEASURED, Calibration, overlap
 
 # The kinds of documents that a question is put to, and their weights: of four questions three can be answered.
 CASES = {"own article": 0.75, "rest of the article": 0.125, "another article": 0.125}
@@ -29,6 +29,9 @@ LANGUAGES = {"same_language": "in the document's language", "other_language": "i
 TEMPERATURES = np.geomspace(0.5, 12.0, 30)
 THRESHOLDS = np.linspace(-16.0, 16.0, 129)
 BINS = 5
+# Percentage points by which "served well" may fall: fewer than chance moves it by, with a hundred questions a case.
+CHANCE = 2.0
+CANDIDATES = 20  # spans that share what is not "no answer"'s, as in space/reader.py
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,13 @@ def pairs(articles: dict[str, Any], count: int, paragraphs: int = 5) -> Iterator
 
 def likelihoods(judged: Sequence[Judged]) -> Callable[[Calibration], float]:
     """The mean logarithm of the share that a calibration gives to what happened, each case by its weight in `CASES`."""
-    scores = np.array([[a.score for a in j.answers.n_best] + [-np.inf] * (20 - len(j.answers.n_best)) for j in judged])
-    right = np.array([[j.right(a) for a in j.answers.n_best] + [False] * (20 - len(j.answers.n_best)) for j in judged])
+    scores, right, best = np.full((len(judged), CANDIDATES), -np.inf), *np.zeros((2, len(judged), CANDIDATES), bool)
+    for row, j in enumerate(judged):
+        places, _ = UNMEASURED.places(j.answers)
+        for column, span in enumerate(j.answers.n_best):
+            place = next(place for place in places if overlap(span, place))
+            scores[row, column], right[row, column] = span.score, j.right(place)
+            best[row, column] = (span.start, span.end) == (place.start, place.end)
     null = np.array([j.answers.null_score for j in judged])
     answerable = np.array([j.gold is not None for j in judged])
     sizes = {case: sum(j.case == case for j in judged) for case in CASES}
@@ -108,7 +116,7 @@ def likelihoods(judged: Sequence[Judged]) -> Callable[[Calibration], float]:
     def likelihood(calibration: Calibration) -> float:
         moved, temperature = null - calibration.threshold, calibration.temperature
         top = np.maximum(scores.max(1), moved)
-        spans = np.exp((scores - top[:, None]) / temperature)
+        spans = np.exp((scores - top[:, None]) / temperature) * (best | calibration.add_wordings)
         nothing = np.exp((moved - top) / temperature)
         hit = np.where(answerable, (spans * right).sum(1), nothing) / (spans.sum(1) + nothing)
         return float(weights @ np.log(np.maximum(hit, 1e-3)))
@@ -196,6 +204,15 @@ def reliability(read: Sequence[Seen]) -> list[dict[str, float]]:
     return rows
 
 
+def calibration_error(read: Sequence[Seen]) -> float:
+    """By how many points what is said and what is right differ in the mean: ECE over tenths, cases by their weights."""
+    sizes = Counter(r.case for r in read)
+    gaps = np.zeros(10)
+    for r in read:
+        gaps[min(int(10 * r.share), 9)] += CASES[r.case] / sizes[r.case] * (r.share - r.right)
+    return round(100 * float(np.abs(gaps).sum()), 1)
+
+
 def read_all(
     model_name_or_path: str | None, articles: dict[str, Any], questions: int, paragraphs: int, batch_size: int
 ) -> tuple[str, dict[str, Calibration], list[Judged]]:
@@ -228,7 +245,7 @@ def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> 
     """What no_answer.json holds: a calibration a case, and what the held-out halves say of it.
 
     The fitted one is taken where on the halves that it was not fitted on it is likelier than the present one and
-    serves visitors no worse; else the present one stays.
+    serves visitors no worse than by chance; else the present one stays.
     """
     held_out: dict[str, Any] = {}
     calibrations: dict[str, Any] = {}
@@ -240,9 +257,10 @@ def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> 
         kept = Halves(halves, [now[languages]] * 2)
         new = Halves(halves, [fit(half) for half in halves[::-1]])  # each half is judged by the fit on the other one
         figures, present = new.figures(), kept.figures()
-        better = all(figures[name] >= present[name] for name in figures) and figures != present
+        likelier = figures["likelihood"] > present["likelihood"]
+        better = likelier and figures["served_well"] > present["served_well"] - CHANCE
         taken = fit(those) if better else now[languages]
-        calibrations[languages] = {"threshold": taken.threshold, "temperature": taken.temperature}
+        calibrations[languages] = asdict(taken)
         read, before = (new if better else kept).seen(), kept.seen()
         held_out[languages] = {
             "fitted": figures,
@@ -250,6 +268,8 @@ def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> 
             "taken": "fitted" if better else "now",
             "cases": {case: judge([r for r in read if r.case == case]) for case in CASES},
             "cases_now": {case: judge([r for r in before if r.case == case]) for case in CASES},
+            "calibration_error": calibration_error(read),
+            "calibration_error_now": calibration_error(before),
             "reliability": reliability(read),
             "reliability_now": reliability(before),
             "called_another_language": round(100 * sum(j.called_other for j in those) / len(those), 1),
@@ -324,6 +344,7 @@ def main() -> None:
     for languages, part in figures["held_out"].items():
         print(f"{languages}: {figures[languages]}, {part['called_another_language']}% called another language")
         print(f"  on held-out halves: fitted {part['fitted']}, now {part['now']}; taken: {part['taken']}")
+        print(f"  calibration error {part['calibration_error']} points, now {part['calibration_error_now']}")
     write_atomically(arguments.output_dir / "no_answer.json", json.dumps(figures, indent=1) + "\n")
     plot(figures, arguments.output_dir / "no_answer.png")
     if arguments.write_calibration:

@@ -24,6 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +36,30 @@ from foundation.files import read_json, write_atomically
 WAYS = ("notebook", "ours")
 
 
+@dataclass(frozen=True)
+class Step:
+    """What is measured by `step`: a model's sizes, a sequence's length, how many steps, and where."""
+
+    vocab_size: int
+    width: int
+    layers: int
+    length: int
+    steps: int
+    threads: int
+    device: str
+
+
 def main() -> None:
     """Run one mode in child processes and print its table."""
     args = parse_args()
-    if args.child:
-        measure = step_child if args.mode == "step" else corpus_child
-        print(json.dumps(measure(args)))
+    measured = Step(*(getattr(args, field.name) for field in fields(Step)))
+    if args.child and args.mode == "step":
+        print(json.dumps(step_child(args.child, measured)))
         return
-    figures = step(args) if args.mode == "step" else corpus(args)
+    if args.child:
+        print(json.dumps(corpus_child(int(args.child), args.text, args.layers, args.length, args.num_proc)))
+        return
+    figures = step(measured) if args.mode == "step" else corpus(args.megabytes)
     setting = {"cpu": processor(), **{k: getattr(args, k) for k in ("threads", "device", "layers", "width", "length")}}
     kept = read_json(args.output, "--output", dict) if args.output.exists() else {}
     if args.mode == "corpus":  # keep the other sizes: a large corpus may be measured by itself
@@ -108,14 +126,12 @@ def check_memory(vocab_size: int, width: int, layers: int, length: int) -> None:
         )
 
 
-def step(args: argparse.Namespace) -> dict[str, Any]:
-    if args.device == "cpu":
-        check_memory(args.vocab_size, args.width, args.layers, args.length)
+def step(of: Step) -> dict[str, Any]:
+    if of.device == "cpu":
+        check_memory(of.vocab_size, of.width, of.layers, of.length)
     figures = {way: _child(way) for way in WAYS}
     notebook, ours = (figures[way] for way in WAYS)
-    print(
-        f"{args.length} tokens, {args.layers} layers of {args.width}, {args.vocab_size} words, {args.threads} threads"
-    )
+    print(f"{of.length} tokens, {of.layers} layers of {of.width}, {of.vocab_size} words, {of.threads} threads")
     print(f"{'':10}{'s a step':>10}{'peak MB':>10}{'loss':>12}")
     for way, figure in figures.items():
         print(f"{way:10}{figure['seconds']:10.2f}{figure['peak_mb']:10.0f}{figure['first_loss']:12.6f}")
@@ -125,7 +141,7 @@ def step(args: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def step_child(args: argparse.Namespace) -> dict[str, Any]:
+def step_child(way: str, of: Step) -> dict[str, Any]:
     import torch
     import transformers
 
@@ -133,54 +149,54 @@ def step_child(args: argparse.Namespace) -> dict[str, Any]:
     from training.pretraining.loss import LongformerForMaskedLM
     from training.pretraining.trainer import freeze_global_projections
 
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(of.threads)
     torch.manual_seed(0)
     config = transformers.LongformerConfig(
-        vocab_size=args.vocab_size,
-        hidden_size=args.width,
-        intermediate_size=4 * args.width,
-        num_hidden_layers=args.layers,
+        vocab_size=of.vocab_size,
+        hidden_size=of.width,
+        intermediate_size=4 * of.width,
+        num_hidden_layers=of.layers,
         attention_window=512,
-        max_position_embeddings=args.length + 2,
+        max_position_embeddings=of.length + 2,
         type_vocab_size=1,
         pad_token_id=1,
     )
-    if args.child == "notebook":
+    if way == "notebook":
         model = transformers.LongformerForMaskedLM(config)
     else:
         model = use_fast_attention(LongformerForMaskedLM(config))
-    freeze_global_projections(model.to(args.device))
-    input_ids = torch.randint(5, args.vocab_size, (1, args.length))
+    freeze_global_projections(model.to(of.device))
+    input_ids = torch.randint(5, of.vocab_size, (1, of.length))
     labels = torch.where(torch.rand(input_ids.shape) < 0.15, input_ids, -100)
     batch = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
-    batch = {name: tensor.to(args.device) for name, tensor in batch.items()}
-    autocast = torch.autocast(args.device, torch.bfloat16, enabled=args.device == "cuda")
+    batch = {name: tensor.to(of.device) for name, tensor in batch.items()}
+    autocast = torch.autocast(of.device, torch.bfloat16, enabled=of.device == "cuda")
     with torch.no_grad(), autocast:
         first_loss = model.eval()(**batch).loss.item()
     optimizer = torch.optim.AdamW([p for p in model.train().parameters() if p.requires_grad], lr=3e-5)
     seconds = []
-    for number in range(args.steps + 1):
+    for number in range(of.steps + 1):
         start = time.perf_counter()
         with autocast:
             loss = model(**batch).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        if args.device == "cuda":
+        if of.device == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-        print(f"{args.child}: step {number}, {seconds[-1]:.2f} s", file=sys.stderr)
-    peak = torch.cuda.max_memory_allocated() / 2**20 if args.device == "cuda" else peak_megabytes()
+        print(f"{way}: step {number}, {seconds[-1]:.2f} s", file=sys.stderr)
+    peak = torch.cuda.max_memory_allocated() / 2**20 if of.device == "cuda" else peak_megabytes()
     return {"seconds": statistics.median(seconds[1:]), "peak_mb": peak, "first_loss": first_loss}
 
 
-def corpus(args: argparse.Namespace) -> dict[str, Any]:
+def corpus(sizes: Sequence[int]) -> dict[str, Any]:
     figures = {}
     print(
         f"{'text MB':>8}{'sequences':>11}{'MB/s packed':>13}{'grown packing, MB':>19}{'grown reading, MB':>19}"
         f"{'peak of a worker':>18}"
     )
-    for megabytes in args.megabytes:
+    for megabytes in sizes:
         figure = figures[str(megabytes)] = _child(str(megabytes))
         print(
             f"{megabytes:8}{figure['sequences']:11}{figure['mb_per_s']:13.1f}"
@@ -190,7 +206,7 @@ def corpus(args: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def corpus_child(args: argparse.Namespace) -> dict[str, Any]:
+def corpus_child(megabytes: int, raw: Path, layers: int, length: int, num_proc: int) -> dict[str, Any]:
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import LongformerConfig, LongformerForMaskedLM, PreTrainedTokenizerFast
@@ -200,7 +216,7 @@ def corpus_child(args: argparse.Namespace) -> dict[str, Any]:
     from training.pretraining.source import TextFile
     from training.runs.order import EpochSampler
 
-    paragraphs = args.text.read_text(encoding="utf-8").split("\n")
+    paragraphs = raw.read_text(encoding="utf-8").split("\n")
     specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     words = Tokenizer(models.WordLevel(unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -210,16 +226,16 @@ def corpus_child(args: argparse.Namespace) -> dict[str, Any]:
     roles = dict(zip(("cls_token", "pad_token", "sep_token", "unk_token", "mask_token"), specials, strict=True))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, **roles)
     model = LongformerForMaskedLM(
-        LongformerConfig(vocab_size=8000, num_hidden_layers=args.layers, pad_token_id=1, max_position_embeddings=514)
+        LongformerConfig(vocab_size=8000, num_hidden_layers=layers, pad_token_id=1, max_position_embeddings=514)
     )
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "text.raw"
-        size = _write_corpus(text, paragraphs, int(args.child) * 1_000_000)
+        size = _write_corpus(text, paragraphs, megabytes * 1_000_000)
         with torch.no_grad():
             model(torch.zeros(1, 512, dtype=torch.long))
         before = peak_megabytes()
         start = time.perf_counter()
-        packed = pack(TextFile(str(text)), tokenizer, args.length, Path(folder) / "packed", num_proc=args.num_proc)
+        packed = pack(TextFile(str(text)), tokenizer, length, Path(folder) / "packed", num_proc=num_proc)
         seconds = time.perf_counter() - start
         after_packing = peak_megabytes()
         masker = Masker(tokenizer, seed=0)
@@ -229,7 +245,7 @@ def corpus_child(args: argparse.Namespace) -> dict[str, Any]:
             "sequences": len(packed),
             "mb_per_s": size / 1e6 / seconds,
             "grown_packing": after_packing - before,
-            "worker_peak": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 if args.num_proc > 1 else 0.0,
+            "worker_peak": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 if num_proc > 1 else 0.0,
             "grown_reading": peak_megabytes() - before,
         }
 

@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,17 @@ READINGS = ("cut", "mean", "best", "local", "local-512", "whole", "full", "full-
 LONGEST = 4096
 
 
+@dataclass(frozen=True)
+class Models:
+    """The models that are compared, by folder or name, and the folder that keeps their vectors."""
+
+    source: str
+    long: str
+    trained: str | None
+    device: str | None
+    cache: Path
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         description="Recall at 1 of the right document for its questions.",
@@ -43,30 +55,32 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--trained", help="the converted one after training/embed.py")
     parser.add_argument("--reading", nargs="+", choices=READINGS, default=["cut", "mean", "best", "local", "whole"])
     parser.add_argument("--documents", type=int, help="take this many documents, evenly spread (default: all)")
-    parser.add_argument("--cache", default="runs/retrieval", help="folder that keeps the vectors")
-    parser.add_argument("--output", default="docs/retrieval.json")
+    parser.add_argument("--cache", type=Path, default=Path("runs/retrieval"), help="folder that keeps the vectors")
+    parser.add_argument("--output", type=Path, default=Path("docs/retrieval.json"))
     parser.add_argument("--device", help="cpu, cuda ... (default: the accelerator where there is one)")
     return parser
 
 
-def load(args: argparse.Namespace) -> tuple[str, dict[str, tuple[list[str], list[str], np.ndarray]]]:
-    """The label, and by language documents, questions and the number of each question's document."""
+def load(
+    data: str, languages: Sequence[str], nr_concats: int, count: int | None
+) -> tuple[str, dict[str, tuple[list[str], list[str], np.ndarray]]]:
+    """The label, and by language `count` documents, questions and the number of each question's document."""
     from training.corpora.load import load_qa
     from training.corpora.options import concat_options
 
-    label, _, path = args.data.partition("=")
+    label, _, path = data.partition("=")
     if not (label and path):
-        raise UserError(f"--data {args.data!r} is not LABEL=FILE or LABEL=FOLDER")
+        raise UserError(f"--data {data!r} is not LABEL=FILE or LABEL=FOLDER")
     found = {}
     if Path(path).is_dir():
         from hub_datasets.concat import ConcatOptions
 
-        for language in args.language:
-            options = concat_options("xq3", ConcatOptions(nr_concats=args.nr_concats, questions="all"))
+        options = concat_options("xq3", ConcatOptions(nr_concats=nr_concats, questions="all"))
+        for language in languages:
             found[language] = load_qa("xq3", "validation", data_dir=path, language=language, options=options)
     else:
         found["en"] = load_qa("file", "validation", data_files=path)
-    return label, {language: _questions(rows, args.documents) for language, rows in found.items()}
+    return label, {language: _questions(rows, count) for language, rows in found.items()}
 
 
 def _questions(rows: Any, count: int | None) -> tuple[list[str], list[str], np.ndarray]:
@@ -81,57 +95,59 @@ def _questions(rows: Any, count: int | None) -> tuple[list[str], list[str], np.n
     return documents, [question for question, _ in asked], np.array([number for _, number in asked])
 
 
-def similarities(args: argparse.Namespace, reading: str, documents: Sequence[str], questions: np.ndarray) -> np.ndarray:
+def similarities(models: Models, reading: str, documents: Sequence[str], questions: np.ndarray) -> np.ndarray:
     """(questions, documents): how near each document is to each question."""
     if reading in ("mean", "best"):
-        pieces = _kept(args, "pieces", documents, lambda: _pieces(args, documents))
+        pieces = _kept(models, "pieces", documents, lambda: _pieces(models, documents))
         if reading == "best":
             return np.stack([(questions @ vectors.T).max(axis=1) for vectors in pieces], axis=1)
         return questions @ np.stack([mean(vectors) for vectors in pieces]).T
     (vectors,) = _kept(
-        args, reading, documents, lambda: [vectors_of(_model(args, reading), documents, "document", 1, True)]
+        models, reading, documents, lambda: [vectors_of(_model(models, reading), documents, "document", 1, True)]
     )
     return questions @ vectors.T
 
 
-def _asked(args: argparse.Namespace, reading: str, questions: Sequence[str]) -> np.ndarray:
+def _asked(models: Models, reading: str, questions: Sequence[str]) -> np.ndarray:
     """(questions, dimensions): vectors of the trained model, else of the source, whose the converted one's are."""
     name, model = ("questions of trained", "trained") if reading == "trained" else ("questions", "cut")
-    (vectors,) = _kept(args, name, questions, lambda: [vectors_of(_model(args, model), questions, "query", 32, True)])
+    (vectors,) = _kept(
+        models, name, questions, lambda: [vectors_of(_model(models, model), questions, "query", 32, True)]
+    )
     return vectors
 
 
-def _pieces(args: argparse.Namespace, documents: Sequence[str]) -> list[np.ndarray]:
+def _pieces(models: Models, documents: Sequence[str]) -> list[np.ndarray]:
     """As many tokens of a document as the long model reads, in the source's pieces."""
-    source, longest = _model(args, "cut"), room(_model(args, "whole"))
+    source, longest = _model(models, "cut"), room(_model(models, "whole"))
     beginnings = [next(cut(document, source.tokenizer, iter(lambda: longest, None))) for document in documents]
     return piece_vectors(source, beginnings, 4, True)
 
 
-def _model(args: argparse.Namespace, reading: str) -> Any:
-    load_it: Callable[..., Any] = partial(load_embedder, device=args.device)
+def _model(models: Models, reading: str) -> Any:
+    load_it: Callable[..., Any] = partial(load_embedder, device=models.device)
     if reading == "cut":
-        return load_it(args.source, argument="--source")
+        return load_it(models.source, argument="--source")
     if reading == "trained":
-        if args.trained is None:
+        if models.trained is None:
             raise UserError("--reading trained needs --trained, the folder that training/embed.py wrote")
-        return load_it(args.trained, argument="--trained", max_length=LONGEST)
+        return load_it(models.trained, argument="--trained", max_length=LONGEST)
     if reading.startswith("full"):
-        return _with_positions(load_it(args.source, argument="--source"), _table(args, reading))
+        return _with_positions(load_it(models.source, argument="--source"), _table(models, reading))
     window = {"attention_window": 512} if reading == "local-512" else {}
     return load_it(
-        args.long, argument="--long", max_length=LONGEST, first_token_global=reading == "whole", config=window
+        models.long, argument="--long", max_length=LONGEST, first_token_global=reading == "whole", config=window
     )
 
 
-def _table(args: argparse.Namespace, reading: str) -> Any:
+def _table(models: Models, reading: str) -> Any:
     """4,096 position rows: the converted model's, or the source's with steps between them."""
     import torch
 
     if reading == "full":
-        weights = encoder(load_embedder(args.long, first_token_global=False)).embeddings.position_embeddings.weight
+        weights = encoder(load_embedder(models.long, first_token_global=False)).embeddings.position_embeddings.weight
         return weights.detach()[-LONGEST:].clone()
-    rows = encoder(load_embedder(args.source)).embeddings.position_embeddings.weight.detach()
+    rows = encoder(load_embedder(models.source)).embeddings.position_embeddings.weight.detach()
     return torch.nn.functional.interpolate(rows.T[None], size=LONGEST, mode="linear", align_corners=True)[0].T
 
 
@@ -150,15 +166,15 @@ def _with_positions(model: Any, table: Any) -> Any:
     return model.to(model.device)
 
 
-def _kept(args: argparse.Namespace, what: str, texts: Sequence[str], make: Callable[[], list[np.ndarray]]) -> Any:
+def _kept(models: Models, what: str, texts: Sequence[str], make: Callable[[], list[np.ndarray]]) -> Any:
     """The vectors of one reading, made unless they lie in the cache."""
     trained = what.endswith("trained")
-    names = [what, args.source, args.long, args.trained if trained else None]
-    weights = Path(str(args.trained)) / "model.safetensors"
+    names = [what, models.source, models.long, models.trained if trained else None]
+    weights = Path(str(models.trained)) / "model.safetensors"
     if trained and weights.is_file():
         names.append(weights.stat().st_mtime_ns)
     key = hashlib.sha256(json.dumps([*names, *texts]).encode()).hexdigest()[:16]
-    path = Path(args.cache) / f"{what}-{key}.npz"
+    path = models.cache / f"{what}-{key}.npz"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial_path = path.with_suffix(".partial.npz")
@@ -180,17 +196,18 @@ def main() -> None:
     from foundation import tables
 
     args = make_parser().parse_args()
-    label, parts = load(args)
+    label, parts = load(args.data, args.language, args.nr_concats, args.documents)
+    models = Models(args.source, args.long, args.trained, args.device, args.cache)
     lines: list[list[Any]] = []
     points = []
     for language, (documents, asked, right) in parts.items():
         for reading in args.reading:
-            point = scores(similarities(args, reading, documents, _asked(args, reading, asked)), right)
+            point = scores(similarities(models, reading, documents, _asked(models, reading, asked)), right)
             what = {"data": label, "language": language, "documents": len(documents), "questions": len(asked)}
             trained = args.trained if reading == "trained" else None
             points.append({**what, "reading": reading, "trained": trained, **point})
             lines.append([f"{label} {language}, {reading}", len(documents), len(asked), *point.values()])
-    _add(Path(args.output), points, machine())
+    _add(args.output, points, machine())
     print(tables.aligned(["reading", "documents", "questions", "recall at 1", "MRR"], lines))
 
 

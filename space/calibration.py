@@ -1,10 +1,10 @@
 """From scores to percentages that hold: places of their own, and "not answered here" beside them.
 
-Spans that overlap are other wordings of one place and count together. The scores are divided by a temperature and "no
-answer" is moved by a threshold, both measured (benchmarks/no_answer.py), once for questions in the document's language
-and once for questions in another. Both lie beside the model, in one layout:
+Spans that overlap are other wordings of one place, and the best of them speaks for it. The scores are divided by a
+temperature and "no answer" is moved by a threshold, both measured (benchmarks/no_answer.py), once for questions in the
+document's language and once for questions in another. Both lie beside the model, in one layout:
 
-    no_answer.json: {"same_language": {"threshold": 1.5, "temperature": 2.0}, "other_language": {...}, ...}
+    no_answer.json: {"same_language": {"threshold": 1.5, "temperature": 2.0, "add_wordings": false}, ...}
 """
 
 import json
@@ -25,10 +25,17 @@ TRIFLE = 0.01
 
 @dataclass(frozen=True)
 class Calibration:
-    """`threshold` is taken from the score of "no answer"; all scores are divided by `temperature`."""
+    """`threshold` is taken from the score of "no answer"; all scores are divided by `temperature`.
+
+    Args:
+        add_wordings: a place has the shares of all spans that overlap it, not of its best one alone, as when files
+            without this field were measured. Then it promises too much: the best place has most of the spans, right
+            or wrong (docs/space.md).
+    """
 
     threshold: float = 0.0
     temperature: float = 1.0
+    add_wordings: bool = False
 
     @property
     def fitted(self) -> bool:
@@ -38,23 +45,22 @@ class Calibration:
     def places(self, answers: Answers) -> tuple[tuple[Answer, ...], float]:
         """The places, best first, each with its share, and the share of "no answer"; all of them together make 1.
 
-        A place is named by its best span, which also ranks it, as in training/score.py; the spans that overlap it give
-        it their shares.
+        A place is named by its best span, which also ranks it, as in training/score.py.
         """
         scores = [*(answer.score for answer in answers.n_best), answers.null_score - self.threshold]
-        weights = [math.exp((score - max(scores)) / self.temperature) for score in scores]
-        total = sum(weights)
+        *spans, nothing = (math.exp((score - max(scores)) / self.temperature) for score in scores)
         places: list[Answer] = []
-        shares: list[float] = []
-        for answer, weight in zip(answers.n_best, weights, strict=False):
+        weights: list[float] = []
+        for answer, weight in zip(answers.n_best, spans, strict=True):
             rank = next((i for i, place in enumerate(places) if overlap(answer, place)), None)
             if rank is None:
                 places.append(answer)
-                shares.append(weight / total)
-            else:
-                shares[rank] += weight / total
-        shared = tuple(replace(place, probability=share) for place, share in zip(places, shares, strict=True))
-        return shared, weights[-1] / total
+                weights.append(weight)
+            elif self.add_wordings:
+                weights[rank] += weight
+        total = sum(weights) + nothing
+        shared = (replace(place, probability=weight / total) for place, weight in zip(places, weights, strict=True))
+        return tuple(shared), nothing / total
 
 
 UNMEASURED = Calibration()
@@ -70,7 +76,8 @@ def write_calibrations(folder: Path, dataset: str, measured: dict[str, Calibrati
 def read_calibrations(path: Path, argument: str) -> tuple[Calibration, Calibration]:
     """Those of a no_answer.json, for questions in the document's language and in another.
 
-    What was not measured for one of them is taken as unmeasured. A file of 0.1 has one `threshold` for both.
+    What was not measured for one of them is taken as unmeasured. A file of 0.1 has one `threshold` for both. The
+    numbers of a file without `add_wordings` hold with the wordings added up.
 
     Args:
         argument: what a sentence calls the file by, as for `foundation.files.read_json`.
@@ -88,17 +95,16 @@ def read_calibrations(path: Path, argument: str) -> tuple[Calibration, Calibrati
             f"{argument} {str(path)!r} is no file of benchmarks.no_answer --write_calibration: "
             f"{' and '.join(LANGUAGES)} need a threshold and a temperature above 0; measure again, or remove it"
         )
-    same, other = (
-        Calibration(*(float(content[languages][name]) for name in ("threshold", "temperature")))
-        if languages in content
-        else UNMEASURED
-        for languages in LANGUAGES
-    )
+    same, other = (_calibration(content[languages]) if languages in content else UNMEASURED for languages in LANGUAGES)
     return same, other
 
 
+def _calibration(content: dict[str, Any]) -> Calibration:
+    return Calibration(float(content["threshold"]), float(content["temperature"]), content.get("add_wordings", True))
+
+
 def _is_calibration(content: Any) -> bool:
-    known = isinstance(content, dict)
+    known = isinstance(content, dict) and type(content.get("add_wordings", True)) is bool
     return known and _is_number(content.get("threshold")) and _is_number(content.get("temperature"), above=0)
 
 

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from space.documents import MAX_FILE_BYTES
+from space.gradio_language import GradioLanguage
 from space.pages import ROUTES
 
 # Readings that take turns, and questions that may wait behind them. Whoever comes then is told that the page is busy.
@@ -45,4 +46,4 @@ class BodyLimit:
         await self.app(scope, count, send)
 
 
-APP_KWARGS: dict[str, Any] = {"middleware": [Middleware(BodyLimit)], "routes": ROUTES}
+APP_KWARGS: dict[str, Any] = {"middleware": [Middleware(BodyLimit), Middleware(GradioLanguage)], "routes": ROUTES}

@@ -30,7 +30,7 @@ def echo() -> Reader:
 
 @pytest.fixture(scope="session")
 def tiny_qa(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A native Longformer of 128 tokens with a QA head, every parameter random."""
+    """A native Longformer of 128 tokens with a QA head, every parameter random, and the same in every run."""
     from transformers import LongformerConfig, LongformerForQuestionAnswering
 
     folder = tmp_path_factory.mktemp("tiny") / "qa"
@@ -40,11 +40,11 @@ def tiny_qa(tmp_path_factory: pytest.TempPathFactory) -> Path:
         attention_window=32, max_position_embeddings=128 + 2, pad_token_id=1, bos_token_id=0, eos_token_id=2,
         sep_token_id=2, type_vocab_size=1,
     )  # fmt: skip
-    model = LongformerForQuestionAnswering(config)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = LongformerForQuestionAnswering(config)
         for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+            parameter.add_(torch.randn(parameter.shape) * 0.2)
     model.save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

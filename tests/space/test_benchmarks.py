@@ -70,6 +70,21 @@ def test_a_new_calibration_is_taken_only_where_the_held_out_halves_are_better_fo
     assert part["reliability"] == part["reliability_now"] and "other_language" not in good
 
 
+@pytest.mark.parametrize("add", [False, True])
+def test_the_likelihood_is_that_of_the_places_that_the_page_shows(add):
+    """Two of the spans overlap: they are one place, named by the better one, which alone says whether it is right."""
+    spans = [Answer("x", start, start + 5, score, 0.0) for start, score in ((0, 3.0), (4, 2.0), (20, 1.0))]
+    calibration = Calibration(0.5, 2.0, add)
+    for gold in ((1, 3), (6, 8), (21, 22), None):
+        case = "rest of the article" if gold is None else "own article"
+        one = Judged(case, "same_language", 0, Answers(spans, 2.0, 0.0), gold)
+        places, nothing = calibration.places(one.answers)
+        share = nothing if gold is None else sum(p.probability for p in places if one.right(p))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(no_answer, "CASES", {case: 1.0})
+            assert no_answer.likelihoods([one])(calibration) == pytest.approx(np.log(max(share, 1e-3)))
+
+
 def test_what_is_judged_by_hand():
     four = [
         judged("own article", 5.0, 1.0, null=0.0, right=0),  # right
@@ -81,6 +96,10 @@ def test_what_is_judged_by_hand():
     assert no_answer.judge(no_answer.seen(four, Calibration())) == expected
     assert no_answer.judge(no_answer.seen(four, Calibration(threshold=20.0)))["refused"] == 0
     assert [r.well for r in no_answer.seen(four, Calibration())] == [True, False, False, False]
+    half = [no_answer.Seen("own article", share, right, False, right) for share, right in ((0.9, True), (0.75, False))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(no_answer, "CASES", {"own article": 1.0})
+        assert no_answer.calibration_error(half) == 42.5  # 10 and 75 points, half of the places each
     lacking = [judged("another article", 1.0, null=9.0), judged("another article", 9.0, null=1.0)]
     assert [r.well for r in no_answer.seen(lacking, Calibration())] == [True, False]
 

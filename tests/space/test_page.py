@@ -338,7 +338,7 @@ def test_reading_shows_its_progress_and_can_be_stopped(visit, echo):
 
 @pytest.mark.parametrize("language", spoken())
 def test_what_is_said_meanwhile_is_said_in_each_language_and_fits_a_phone(visit, echo, tmp_path, language):
-    say, tab = words(language), visit("phone", locale="zh-CN" if language == "zh" else language)
+    say, tab = words(language), visit("phone", locale=language)
     book = examples()["English, a book"].text[:20_000]
     name, total = "long-name" * 9 + ".pdf", len(echo.read(book, "accordion").windows)
 
@@ -550,7 +550,8 @@ def test_ask_is_above_the_fold_and_the_answer_in_view(visit, screen):
 @pytest.mark.parametrize(
     ("locale", "ask", "label"),
     [("sv-SE", "Fråga", "Dokument"), ("de-AT", "Fragen", "Dokument"), ("fr", "Demander", "Document"),
-     ("es-PE", "Preguntar", "Documento"), ("zh-CN", "提问", "文档"), ("fi-FI", "Ask", "Document")],
+     ("es-PE", "Preguntar", "Documento"), ("zh-CN", "提问", "文档"), ("zh", "提问", "文档"),
+     ("zh-HK", "提问", "文档"), ("fi-FI", "Ask", "Document")],
 )  # fmt: skip
 def test_the_page_speaks_the_browsers_language(visit, locale, ask, label):
     tab = visit(locale=locale)
@@ -562,6 +563,21 @@ def test_the_page_speaks_the_browsers_language(visit, locale, ask, label):
     tab.page.wait_for_selector(".card.found")
     assert tab.text(".legend").split("\n")[0].strip() != "" and ("best place" in tab.text(".legend")) == (ask == "Ask")
     assert tab.problems == []
+
+
+def test_fixed_parts_and_answers_are_in_the_first_of_the_browsers_languages_that_the_page_speaks(browser, page_server):
+    context = browser.new_context()
+    tab = context.new_page()
+    agent = {"userAgent": tab.evaluate("navigator.userAgent"), "acceptLanguage": "fi,de,sv"}
+    context.new_cdp_session(tab).send("Emulation.setUserAgentOverride", agent)
+    visit = Visit(tab, page_server.url)
+    assert visit.text("#ask") == "Fragen"
+    tab.get_by_label("Dokument", exact=True).fill("A text about horses.")
+    tab.get_by_label("Frage", exact=True).fill("horses")
+    tab.click("#ask")
+    assert "beste Stelle" in visit.text(".legend")
+    assert visit.problems == []
+    context.close()
 
 
 def test_a_link_opens_an_example(visit):
