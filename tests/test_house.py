@@ -214,8 +214,10 @@ def test_every_command_has_help_with_an_example(path, helps):
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_has_the_habits_of_all(path, helps):
-    """It is called as its help says, `--output_dir` is a folder, and `--output` a file."""
+    """Its example is its call and can be copied; `--output_dir` is a folder, and `--output` a file."""
     text = helps[path].stdout
+    example = text.partition("example:\n")[2].rstrip().splitlines()
+    assert example and all(line.endswith("\\") for line in example[:-1]), "the example is broken into lines"
     script, module = str(path.relative_to(ROOT)), ".".join(path.relative_to(ROOT).with_suffix("").parts)
     called = re.match(rf"usage: (python -m {re.escape(module)}|(?:python|accelerate launch) {script})\s", text)
     assert called and called[1] in " ".join(text.partition("example")[2].split())
