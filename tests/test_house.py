@@ -310,6 +310,18 @@ def test_make_up_makes_the_folders_that_the_container_writes_to(settings, folder
     assert sorted(each.name for each in here.iterdir() if each.is_dir()) == folders
 
 
+@pytest.mark.parametrize("target", ["build", "up", "repl", "logs", "down"])
+def test_a_docker_without_compose_ends_in_one_sentence(target, tmp_path):
+    (tmp_path / "docker").write_text('#!/bin/bash\necho "unknown flag: --$2" >&2; exit 125\n')
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = ["make", "--no-print-directory", "--file", ROOT / "Makefile", target]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 2 and "unknown flag" not in done.stderr
+    assert done.stdout == "error: docker compose does not run here: install Docker and its compose plugin\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["docker"], "no folder was made"
+
+
 def test_the_container_takes_its_settings_from_the_template():
     import yaml
 
