@@ -36,7 +36,7 @@ def test_the_fast_blocks_of_a_page_run(page, tmp_path, loopback_hub):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(5400)
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
 def test_all_blocks_of_a_page_run(page, tmp_path, loopback_hub):
     if not any(block.speed == "slow" for block in blocks(page)):
