@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -154,6 +155,13 @@ def add_lora(model: Any, arguments: Any) -> Any:
         warnings.filterwarnings("ignore", message=".*base_model_name_or_path.*")
         wrapped = get_peft_model(model, config)
     config.base_model_name_or_path = arguments.model_name_or_path
+    return _saved_by_itself(wrapped)
+
+
+def _saved_by_itself(wrapped: Any) -> Any:
+    """peft would ask the Hub at every save for the base, `embedded-long` too, to see whether its vocabulary has grown
+    since. Nothing here makes one grow."""
+    wrapped.save_pretrained = partial(wrapped.save_pretrained, save_embedding_layers=False)
     return wrapped
 
 
@@ -186,4 +194,4 @@ def _with_adapter(model: Any, adapter: str, trainable: bool, revision: str | Non
         wrapped = PeftModel.from_pretrained(model, adapter, is_trainable=trainable, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"--adapter {adapter!r} does not fit this model: {one_line(error)}") from error
-    return wrapped if trainable else wrapped.merge_and_unload()
+    return _saved_by_itself(wrapped) if trainable else wrapped.merge_and_unload()
