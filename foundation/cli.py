@@ -11,6 +11,7 @@ import argparse
 import errno
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -70,6 +71,8 @@ def run(main: Callable[[], object]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, subprocess.CalledProcessError) and error.returncode == USER_ERROR and error.stderr is None:
+            sys.exit(USER_ERROR)  # a command of ours that this one called; it has said its sentence
         sentence = explain(error)
         if sentence is None or os.environ.get("DEBUG"):
             raise
