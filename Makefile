@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 OTHER_DATASETS := .cache/datasets5
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart demo tour test test-slow lint release build up repl logs down clean
+.PHONY: help install quickstart demo tour test test-slow lint release compose build up repl logs down clean
 
 help:  ## List these commands.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,27 +61,31 @@ release: $(STAMP)  ## Build the wheel and the source archive and check them; upl
 COMPOSE := docker compose
 LAUNCH  ?= accelerate launch
 
-build:  ## Build the image (DEVICE in .env says for which machine).
+# Without its plugin, docker takes `compose` for nothing and complains of the next flag.
+compose:
+	@$(COMPOSE) version > /dev/null 2>&1 || { echo "error: docker compose does not run here: install Docker and its compose plugin"; exit 2; }
+
+build: compose  ## Build the image (DEVICE in .env says for which machine).
 	$(COMPOSE) build
 
 # A folder that docker makes itself belongs to root, and the container's user could not write into it.
-up:  ## Start the container and leave it running.
+up: compose  ## Start the container and leave it running.
 	@[ ! -f .env ] || . ./.env; mkdir -p "$${DATA_DIR:-data}" "$${MODEL_DIR:-models}" "$${LOG_DIR:-logs}"
 	$(COMPOSE) up --detach
 
 # $(run) goes in by the environment, so that its quotes survive; what it prints is kept for `make logs`.
 repl: export RUN = $(LAUNCH) $(run)
-repl:  ## Run a script in it: make repl run="training/finetune.py --help"; without run=, a shell.
+repl: compose  ## Run a script in it: make repl run="training/finetune.py --help"; without run=, a shell.
 ifdef run
 	@$(COMPOSE) exec --env RUN="$$RUN" repl bash -o pipefail -c 'eval "$$RUN" 2>&1 | tee -a logs/repl.log'
 else
 	@$(COMPOSE) exec repl bash
 endif
 
-logs:  ## Follow what `make repl` prints.
+logs: compose  ## Follow what `make repl` prints.
 	$(COMPOSE) exec repl tail -n 200 -F logs/repl.log
 
-down:  ## Stop and remove the container; data, models and logs stay.
+down: compose  ## Stop and remove the container; data, models and logs stay.
 	$(COMPOSE) down
 
 clean:  ## Remove what can be made again, .venv and caches included.

@@ -11,6 +11,7 @@ import argparse
 import errno
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -45,10 +46,21 @@ def command_parser(description: str, example: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=name and name[1],
         description=description,
-        epilog=f"example: {example}",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=f"example:\n  {example}",
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap a description, and leave an example on its line: it is there to be copied."""
+        return text if text.startswith("example:\n") else super()._fill_text(text, width, indent)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        """Add the default, where there can be one and the help does not say it itself."""
+        known = action.required or "default" in (action.help or "")
+        return action.help if known else super()._get_help_string(action)
 
 
 def run(main: Callable[[], object]) -> NoReturn:
@@ -59,6 +71,8 @@ def run(main: Callable[[], object]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, subprocess.CalledProcessError) and error.returncode == USER_ERROR and error.stderr is None:
+            sys.exit(USER_ERROR)  # a command of ours that this one called; it has said its sentence
         sentence = explain(error)
         if sentence is None or os.environ.get("DEBUG"):
             raise

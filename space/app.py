@@ -71,7 +71,10 @@ def main() -> None:
     from space.reader import load_reader
 
     model = check_space_model(os.environ.get("SPACE_MODEL", ""))
-    reader = load_reader(model)
+    try:
+        reader = load_reader(model)
+    except UserError as error:  # the rooms below name their flag
+        raise UserError(str(error).replace("--model_name_or_path", "SPACE_MODEL")) from error
     logging.getLogger("space").info(
         "model %s, windows of %d tokens, %d characters at most", reader.name, reader.max_length, MAX_CHARACTERS
     )

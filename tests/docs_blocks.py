@@ -73,5 +73,5 @@ def run_block(block: Block, folder: Path, environment: dict[str, str]) -> subpro
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=900,
+        timeout=1800,  # minutes alone, and several times that beside other work
     )

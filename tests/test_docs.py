@@ -11,6 +11,7 @@ from tests.docs_blocks import PAGES, ROOT, blocks, checkout, run_block
 ELSEWHERE = re.compile(r"# needs .+; .*(second|minute|hour|day)s?\b")
 HEAD = re.compile(r"# .+\n\n- \*\*After it you can\*\* .+\n- \*\*Time:\*\* .+\n- \*\*Needs:\*\* .+\n\n(?!- )")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
+SECTION = re.compile(r"\]\((?!\w+://)([^)#\s]*)#([^)\s]+)\)")
 
 
 def run_page(page: Path, speeds: set[str], folder: Path, loopback_hub) -> int:
@@ -35,7 +36,7 @@ def test_the_fast_blocks_of_a_page_run(page, tmp_path, loopback_hub):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(5400)
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
 def test_all_blocks_of_a_page_run(page, tmp_path, loopback_hub):
     if not any(block.speed == "slow" for block in blocks(page)):
@@ -71,6 +72,21 @@ def test_links_within_the_repository_lead_somewhere(page):
         if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists()
     ]
     assert not dead
+
+
+def sections(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings, as they stand behind the # of a link."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_links_to_a_section_lead_to_its_heading(page):
+    links = SECTION.findall(page.read_text(encoding="utf-8"))
+    assert not [
+        f"{name}#{section}" for name, section in links if section not in sections(page.parent / name if name else page)
+    ]
 
 
 def test_pages_name_no_private_place():

@@ -214,8 +214,10 @@ def test_every_command_has_help_with_an_example(path, helps):
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_has_the_habits_of_all(path, helps):
-    """It is called as its help says, `--output_dir` is a folder, and `--output` a file."""
+    """Its example is its call and can be copied; `--output_dir` is a folder, and `--output` a file."""
     text = helps[path].stdout
+    example = text.partition("example:\n")[2].rstrip().splitlines()
+    assert example and all(line.endswith("\\") for line in example[:-1]), "the example is broken into lines"
     script, module = str(path.relative_to(ROOT)), ".".join(path.relative_to(ROOT).with_suffix("").parts)
     called = re.match(rf"usage: (python -m {re.escape(module)}|(?:python|accelerate launch) {script})\s", text)
     assert called and called[1] in " ".join(text.partition("example")[2].split())
@@ -306,6 +308,18 @@ def test_make_up_makes_the_folders_that_the_container_writes_to(settings, folder
     done = subprocess.run(command, cwd=here, env={**os.environ, "PATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert sorted(each.name for each in here.iterdir() if each.is_dir()) == folders
+
+
+@pytest.mark.parametrize("target", ["build", "up", "repl", "logs", "down"])
+def test_a_docker_without_compose_ends_in_one_sentence(target, tmp_path):
+    (tmp_path / "docker").write_text('#!/bin/bash\necho "unknown flag: --$2" >&2; exit 125\n')
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = ["make", "--no-print-directory", "--file", ROOT / "Makefile", target]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 2 and "unknown flag" not in done.stderr
+    assert done.stdout == "error: docker compose does not run here: install Docker and its compose plugin\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["docker"], "no folder was made"
 
 
 def test_the_container_takes_its_settings_from_the_template():

@@ -34,7 +34,7 @@ class GridArguments:
     run: bool = field(default=False, metadata={"help": "Run what is missing, then aggregate."})
     aggregate: bool = field(default=False, metadata={"help": "Only write the tables of what is done."})
     grid: str = field(
-        default="thesis", metadata={"help": "A grid of training/configs (thesis, small), or a YAML file."}
+        default="thesis", metadata={"help": "A grid of training/configs (thesis, small, length), or a YAML file."}
     )
     output_dir: str = field(default="runs/grid", metadata={"help": "Folder of all runs and results."})
     model: Words | None = field(

@@ -20,6 +20,7 @@ from foundation.cli import UserError
 from space.gallery import examples
 from space.limits import MAX_BODY_BYTES, QUEUE_LENGTH, READINGS, TOO_LARGE
 from space.model import check_space_model
+from tests.conversion.checkpoints import make_checkpoint
 
 TEXT = examples()["Svenska"].text
 
@@ -240,6 +241,16 @@ def test_a_missing_model_is_said_at_once():
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: SPACE_MODEL '/does/not/exist' is no folder")
+
+
+def test_a_model_that_answers_no_questions_is_named_as_it_was_given(tmp_path):
+    encoder = make_checkpoint(tmp_path / "encoder", "xlm-roberta")
+    environment = os.environ | {"SPACE_MODEL": str(encoder)}
+    command = [sys.executable, "-m", "space.app", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith(f"error: SPACE_MODEL '{encoder}' has no question-answering head")
 
 
 def test_plain_http_is_enough(page_server):

@@ -209,7 +209,9 @@ def test_a_run_brings_documents_nearer_to_the_mean_of_their_pieces(short, long, 
     assert json.loads((tmp_path / "run/embed_results.json").read_text())["steps"] == 22
 
 
-def test_pairs_are_learned_by_the_librarys_own_loss(long, tmp_path, embed):
+def test_pairs_are_learned_by_the_librarys_own_loss(long, tmp_path, embed, monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr("sentence_transformers.base.model_card.get_model_info", asked.append)
     squad = qa_tiny.squad_file(tmp_path / "squad.json")
     embed(
         "--model_name_or_path", long, "--objective", "pairs", "--train_file_path", squad, "--max_length", 128,
@@ -222,6 +224,7 @@ def test_pairs_are_learned_by_the_librarys_own_loss(long, tmp_path, embed):
         moved, LongformerModel.from_pretrained(long).state_dict()["encoder.layer.0.attention.self.key_global.weight"]
     )
     assert "älvar" not in (tmp_path / "run/README.md").read_text()  # the card quotes no text of the training
+    assert not asked  # the Hub knows nothing of a folder
 
 
 def paired(path: Path, count: int, seed: int) -> list[dict[str, str]]:

@@ -505,6 +505,12 @@ class TestCommand:
         assert "12 of 12 steps are done" in grid_command(*words, "--config_file", "training/configs/cpu.yaml").stderr
 
 
+def test_the_help_names_every_grid() -> None:
+    help_ = grid_command_line.GridArguments.__dataclass_fields__["grid"].metadata["help"]
+    named = set(re.search(r"\((.+)\)", help_)[1].split(", "))  # type: ignore[index]
+    assert named == {path.stem.removeprefix("grid_") for path in CONFIGS.glob("grid_*.yaml")}
+
+
 def test_slug() -> None:
     assert [slug(label) for label in ("SQ3 (512)", "XLM-R", "Sample x3")] == ["sq3-512", "xlm-r", "sample-x3"]
 

@@ -67,6 +67,14 @@ def test_languages_stand_in_a_line_for_each_way():
     )
 
 
+def test_a_file_that_is_missing_is_one_sentence(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.long_reading", "--data_dir", "none", "--only", "covidqa"]
+    words = [*command, "--runs", str(tmp_path / "runs"), "--output_dir", str(tmp_path / "length")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: --data_files 'none/long/en.covidqa-dev.json' is not a file: check the path\n"
+
+
 def test_an_unknown_report_is_one_sentence():
     command = [sys.executable, "-m", "benchmarks.long_reading", "--only", "squad"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -86,6 +86,22 @@ def test_adapter_is_saved_small_and_merges_to_what_was_trained(checkpoint, tmp_p
             assert torch.allclose(getattr(outputs, name), getattr(expected, name), atol=1e-5)
 
 
+def test_saving_an_adapter_asks_the_hub_nothing_and_warns_of_nothing(tmp_path, monkeypatch, recwarn):
+    asked = []
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *words: asked.append(words))
+    model = add_lora(qa_tiny.model("bert", 300), SimpleNamespace(model_name_or_path="embedded", revision=None, **LORA))
+    model.save_pretrained(tmp_path)
+    qa_tiny.tokenizer().save_pretrained(tmp_path)
+    qa_tiny.model("bert", 300).save_pretrained(tmp_path / "base")
+    monkeypatch.setattr(
+        "training.qa.model.resolve", lambda name: str(tmp_path / "base") if name == "embedded" else name
+    )
+    load_qa_model(str(tmp_path), train_adapter=True)[0].save_pretrained(tmp_path / "further")
+    assert (tmp_path / "further" / "adapter_model.safetensors").is_file()
+    assert not asked
+    assert not [str(each.message) for each in recwarn if "gradient_checkpointing" in str(each.message)]
+
+
 def test_an_adapter_keeps_the_revision_of_its_base(tmp_path, loopback_hub, monkeypatch):
     """Two revisions of one base with other weights: the adapter is merged into the one it was trained on."""
     loopback_hub.here(monkeypatch)

@@ -7,6 +7,7 @@ Its source was trained with that token in sight of all, and loses much without i
 
 import importlib
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -32,8 +33,7 @@ def library(name: str = "sentence_transformers") -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise UserError(
-            "embeddings need sentence-transformers, which is not here: "
-            "pip install 'multilingual-long-context[embeddings]'"
+            "embeddings need sentence-transformers, which is not here: pip install '.[embeddings]'"
         ) from error
 
 
@@ -66,16 +66,18 @@ def load_embedder(
     """
     st = library()
     source = resolve(name)
+    card = st.SentenceTransformerModelCardData(local_files_only=os.path.isdir(source))  # else the Hub is asked for it
+    options = {"device": device, "model_card_data": card}
     try:
         with _quiet():
             embedded = name in (NAME, LONG_NAME)  # has modules, but without them all arguments of this call count
             if not embedded and beside_model(source, "modules.json", revision) is not None:
                 model = st.SentenceTransformer(
-                    source, revision=revision, device=device, trust_remote_code=False, config_kwargs=dict(config or {})
+                    source, revision=revision, trust_remote_code=False, config_kwargs=dict(config or {}), **options
                 )
             else:
                 modules = _modules(source, revision, pooling, first_token_global, dict(config or {}))
-                model = st.SentenceTransformer(modules=modules, device=device)
+                model = st.SentenceTransformer(modules=modules, **options)
                 model.prompts = dict(E5_PROMPTS) if embedded else dict.fromkeys(PARTS, "")
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{argument} {name!r} cannot be loaded: {one_line(error)}") from error

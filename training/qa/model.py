@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -149,11 +150,25 @@ def add_lora(model: Any, arguments: Any) -> Any:
         base_model_name_or_path=arguments.model_name_or_path,
         revision=arguments.revision,
     )
-    with warnings.catch_warnings():
-        # peft warns that it replaces the name by the loaded path. The name works on any machine, so we set it again.
-        warnings.filterwarnings("ignore", message=".*base_model_name_or_path.*")
+    with _without_warnings():
         wrapped = get_peft_model(model, config)
-    config.base_model_name_or_path = arguments.model_name_or_path
+    config.base_model_name_or_path = arguments.model_name_or_path  # works on any machine; peft put the loaded path here
+    return _saved_by_itself(wrapped)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Without what peft says of the path that it puts in, and of an attribute whose name it asks transformers for."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*base_model_name_or_path.*")
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+        yield
+
+
+def _saved_by_itself(wrapped: Any) -> Any:
+    """peft would ask the Hub at every save for the base, `embedded-long` too, to see whether its vocabulary has grown
+    since. Nothing here makes one grow."""
+    wrapped.save_pretrained = partial(wrapped.save_pretrained, save_embedding_layers=False)
     return wrapped
 
 
@@ -183,7 +198,8 @@ def _with_adapter(model: Any, adapter: str, trainable: bool, revision: str | Non
     from peft import PeftModel
 
     try:
-        wrapped = PeftModel.from_pretrained(model, adapter, is_trainable=trainable, revision=revision)
+        with _without_warnings():
+            wrapped = PeftModel.from_pretrained(model, adapter, is_trainable=trainable, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"--adapter {adapter!r} does not fit this model: {one_line(error)}") from error
-    return wrapped if trainable else wrapped.merge_and_unload()
+    return _saved_by_itself(wrapped) if trainable else wrapped.merge_and_unload()
