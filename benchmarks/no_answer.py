@@ -6,14 +6,16 @@ Each question meets three documents: its own article, the rest of that article w
 unanswerable), and another article; once in its own language and once in another one of the list. A temperature and a
 threshold are fitted by likelihood, apart for questions in the document's language and in another: on either half of the
 articles, to be judged on the other half, beside what the model has now; and on all of them for use, where that was
-better. Writes no_answer.json and no_answer.png into --output_dir; --write_calibration puts the two numbers of each case
+better. Where the new threshold serves fewer visitors well, the present one stays and the temperature alone is fitted.
+Writes no_answer.json and no_answer.png into --output_dir; --write_calibration puts the two numbers of each case
 beside the model, where space/reader.py looks.
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,11 +28,10 @@ from space.calibration import UNMEASURED, Calibration, overlap
 # The kinds of documents that a question is put to, and their weights: of four questions three can be answered.
 CASES = {"own article": 0.75, "rest of the article": 0.125, "another article": 0.125}
 LANGUAGES = {"same_language": "in the document's language", "other_language": "in another language"}
+WAYS = ("fitted", "temperature", "now")
 TEMPERATURES = np.geomspace(0.5, 12.0, 30)
 THRESHOLDS = np.linspace(-16.0, 16.0, 129)
 BINS = 5
-# Percentage points by which "served well" may fall: fewer than chance moves it by, with a hundred questions a case.
-CHANCE = 2.0
 CANDIDATES = 20  # spans that share what is not "no answer"'s, as in space/reader.py
 
 
@@ -124,9 +125,9 @@ def likelihoods(judged: Sequence[Judged]) -> Callable[[Calibration], float]:
     return likelihood
 
 
-def fit(judged: Sequence[Judged]) -> Calibration:
+def fit(judged: Sequence[Judged], thresholds: Iterable[float] = THRESHOLDS) -> Calibration:
     """Threshold and temperature under which what happened is likeliest."""
-    tried = [Calibration(round(float(t), 3), round(float(T), 3)) for T in TEMPERATURES for t in THRESHOLDS]
+    tried = [Calibration(round(float(t), 3), round(float(T), 3)) for T in TEMPERATURES for t in thresholds]
     return max(tried, key=likelihoods(judged))
 
 
@@ -244,8 +245,8 @@ def _articles(folder: Path, language: str) -> list[Any]:
 def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> dict[str, Any]:
     """What no_answer.json holds: a calibration a case, and what the held-out halves say of it.
 
-    The fitted one is taken where on the halves that it was not fitted on it is likelier than the present one and
-    serves visitors no worse than by chance; else the present one stays.
+    Of "fitted", "temperature" (fitted, at the present threshold) and "now" the first one is taken that on the halves
+    it was not fitted on is likelier than the present one and serves visitors no worse.
     """
     held_out: dict[str, Any] = {}
     calibrations: dict[str, Any] = {}
@@ -253,19 +254,21 @@ def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> 
         those = [j for j in judged if j.languages == languages]
         if not those:
             continue
+        present = now[languages]
+        ways = {"fitted": fit, "temperature": partial(fit, thresholds=[present.threshold])}
         halves = [[j for j in those if j.half == half] for half in (0, 1)]
-        kept = Halves(halves, [now[languages]] * 2)
-        new = Halves(halves, [fit(half) for half in halves[::-1]])  # each half is judged by the fit on the other one
-        figures, present = new.figures(), kept.figures()
-        likelier = figures["likelihood"] > present["likelihood"]
-        better = likelier and figures["served_well"] > present["served_well"] - CHANCE
-        taken = fit(those) if better else now[languages]
-        calibrations[languages] = asdict(taken)
-        read, before = (new if better else kept).seen(), kept.seen()
+        # Each half is judged by the fit on the other one.
+        judged_by = {way: Halves(halves, [fitted(half) for half in halves[::-1]]) for way, fitted in ways.items()}
+        judged_by["now"] = Halves(halves, [present, present])
+        figures = {way: each.figures() for way, each in judged_by.items()}
+        likely, served = figures["now"].values()
+        better = [way for way in ways if figures[way]["likelihood"] > likely and figures[way]["served_well"] >= served]
+        taken = better[0] if better else "now"
+        calibrations[languages] = asdict(ways[taken](those) if better else present)
+        read, before = judged_by[taken].seen(), judged_by["now"].seen()
         held_out[languages] = {
-            "fitted": figures,
-            "now": present,
-            "taken": "fitted" if better else "now",
+            **figures,
+            "taken": taken,
             "cases": {case: judge([r for r in read if r.case == case]) for case in CASES},
             "cases_now": {case: judge([r for r in before if r.case == case]) for case in CASES},
             "calibration_error": calibration_error(read),
@@ -343,7 +346,7 @@ def main() -> None:
     print(table(figures))
     for languages, part in figures["held_out"].items():
         print(f"{languages}: {figures[languages]}, {part['called_another_language']}% called another language")
-        print(f"  on held-out halves: fitted {part['fitted']}, now {part['now']}; taken: {part['taken']}")
+        print("  on held-out halves:", *(f"{way} {part[way]};" for way in WAYS), f"taken: {part['taken']}")
         print(f"  calibration error {part['calibration_error']} points, now {part['calibration_error_now']}")
     write_atomically(arguments.output_dir / "no_answer.json", json.dumps(figures, indent=1) + "\n")
     plot(figures, arguments.output_dir / "no_answer.png")

@@ -117,7 +117,7 @@ def test_the_quickstart_holds_its_promise(tmp_path):
     assert re.search(r"checks passed, largest difference \d\.\de-0[5-9]", table)
     seconds, memory = re.findall(r"^all\s+(\d+)\s+([\d,]+)$", table, flags=re.MULTILINE)[0]
     assert int(memory.replace(",", "")) < 6_000
-    # README promises 4 minutes on 2 quiet cores. A test machine may be busy, so it gets three times as long.
+    # A quiet machine takes the README's minutes. One that runs tests may be busy, so it gets many times as long.
     assert int(seconds) < 720
     steps = re.findall(r"^(convert|build|fine-tune|score|ask) ", table, flags=re.MULTILINE)
     assert steps == ["convert", "build", "fine-tune", "score", "score", "ask"]

@@ -13,7 +13,7 @@ from training.scoring.record import SCORES, read_scores
 # The answer to each question that the page offers. None: the document does not say.
 ANSWERS = {
     "English": ("John Rudyerd", "forty-nine metres", "Henry Winstanley", None),
-    "Svenska": ("58 000", "1829", "190 kilometer"),
+    "Svenska": ("58 000", "91,8 meter", "190 kilometer"),
     "Deutsch": ("zweitausend", "1817"),
     "Español": ("Gustavo Adolfo", "viento solar"),
     "Français": ("Mannheim", "10 août 1628"),
