@@ -125,6 +125,7 @@ def test_in_the_browser_a_german_question_marks_swedish_words(adapter_reader, br
     try:
         tab = browser.new_page()
         tab.goto(url)
+        tab.wait_for_selector("#ask")  # the page is whole: what is clicked before is lost
         tab.get_by_label("Göta kanal · svenska").check(force=True)
         tab.wait_for_selector("#questions:visible")
         tab.get_by_label("Question", exact=True).fill("Wie lang ist der Kanal?")
