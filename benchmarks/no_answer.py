@@ -100,6 +100,11 @@ def pairs(articles: dict[str, Any], count: int, paragraphs: int = 5) -> Iterator
                     yield Pair(case, languages, name, a % 2, question["question"], "\n\n".join(texts), span)
 
 
+def case_weights(those: Sequence["Judged | Seen"]) -> dict[str, float]:
+    """What one of them counts, by its case, so that the cases together have the weights of `CASES`."""
+    return {case: CASES[case] / size for case, size in Counter(each.case for each in those).items()}
+
+
 def likelihoods(judged: Sequence[Judged]) -> Callable[[Calibration], float]:
     """The mean logarithm of the share that a calibration gives to what happened, each case by its weight in `CASES`."""
     scores, right, best = np.full((len(judged), CANDIDATES), -np.inf), *np.zeros((2, len(judged), CANDIDATES), bool)
@@ -111,8 +116,8 @@ def likelihoods(judged: Sequence[Judged]) -> Callable[[Calibration], float]:
             best[row, column] = (span.start, span.end) == (place.start, place.end)
     null = np.array([j.answers.null_score for j in judged])
     answerable = np.array([j.gold is not None for j in judged])
-    sizes = {case: sum(j.case == case for j in judged) for case in CASES}
-    weights = np.array([CASES[j.case] / sizes[j.case] for j in judged])
+    weighting = case_weights(judged)
+    weights = np.array([weighting[j.case] for j in judged])
 
     def likelihood(calibration: Calibration) -> float:
         moved, temperature = null - calibration.threshold, calibration.temperature
@@ -190,11 +195,11 @@ def reliability(read: Sequence[Seen]) -> list[dict[str, float]]:
 
     The kinds of documents count by their weights in `CASES`.
     """
-    sizes = Counter(r.case for r in read)
+    weighting = case_weights(read)
     rows = []
     for number in range(BINS):
         here = [r for r in read if number == min(int(BINS * r.share), BINS - 1)]
-        weights = np.array([CASES[r.case] / sizes[r.case] for r in here])
+        weights = [weighting[r.case] for r in here]
         if here:
             said, right = (
                 100 * float(np.average(x, weights=weights)) for x in zip(*[r[1:3] for r in here], strict=True)
@@ -207,10 +212,9 @@ def reliability(read: Sequence[Seen]) -> list[dict[str, float]]:
 
 def calibration_error(read: Sequence[Seen]) -> float:
     """By how many points what is said and what is right differ in the mean: ECE over tenths, cases by their weights."""
-    sizes = Counter(r.case for r in read)
-    gaps = np.zeros(10)
+    weighting, gaps = case_weights(read), np.zeros(10)
     for r in read:
-        gaps[min(int(10 * r.share), 9)] += CASES[r.case] / sizes[r.case] * (r.share - r.right)
+        gaps[min(int(10 * r.share), 9)] += weighting[r.case] * (r.share - r.right)
     return round(100 * float(np.abs(gaps).sum()), 1)
 
 
@@ -261,7 +265,7 @@ def report(name: str, now: dict[str, Calibration], judged: Sequence[Judged]) -> 
         judged_by = {way: Halves(halves, [fitted(half) for half in halves[::-1]]) for way, fitted in ways.items()}
         judged_by["now"] = Halves(halves, [present, present])
         figures = {way: each.figures() for way, each in judged_by.items()}
-        likely, served = figures["now"].values()
+        likely, served = figures["now"]["likelihood"], figures["now"]["served_well"]
         better = [way for way in ways if figures[way]["likelihood"] > likely and figures[way]["served_well"] >= served]
         taken = better[0] if better else "now"
         calibrations[languages] = asdict(ways[taken](those) if better else present)
