@@ -15,6 +15,7 @@ from pathlib import Path
 
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, read_json
+from training.qa.second_look import FILE as READING
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 SAME = ("base_model_name_or_path", "revision", "r", "lora_alpha", "use_rslora", "target_modules", "modules_to_save")
@@ -72,7 +73,12 @@ def average(
             raise UserError(f"--adapter {str(adapter)!r} does not hold the tensors of {str(adapters[0])!r}")
         for name, tensor in tensors.items():
             mean[name] = mean.get(name, torch.zeros(tensor.shape)) + share * tensor.float()
-    with atomic_folder(output_dir, (WEIGHTS, CONFIG) if overwrite else None) as folder:
+    looks = {path.read_text(encoding="utf-8") for adapter in adapters if (path := adapter / READING).is_file()}
+    if len(looks) > 1:
+        raise UserError(f"--adapter: their {READING} differ, {' and '.join(map(str.strip, sorted(looks)))}: keep one")
+    with atomic_folder(output_dir, (WEIGHTS, CONFIG, READING) if overwrite else None) as folder:
+        for reading in looks:
+            (folder / READING).write_text(reading, encoding="utf-8")
         save_file(mean, folder / WEIGHTS, metadata={"format": "pt"})
         (folder / CONFIG).write_text(json.dumps(configs[0], indent=2, sort_keys=True) + "\n")
     return output_dir

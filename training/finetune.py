@@ -54,7 +54,8 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
     from training.finetuning.rows import load_rows
     from training.finetuning.trainer import QATrainer
     from training.finetuning.windows import make_windows
-    from training.qa.model import add_lora, check_max_length, load_qa_model, reads_at_most
+    from training.qa.model import add_lora, check_max_length, is_adapter, load_qa_model, reads_at_most
+    from training.qa.second_look import write_places
     from training.qa.windows import Windower
     from training.runs.checkpoints import MarkCheckpoints, identity, prepare_output_dir, train_and_save
     from training.runs.pushing import claim_push, publish
@@ -76,6 +77,7 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
         fast_attention=arguments.fast_attention,
         dropout=arguments.dropout,
         train_adapter=training_args.do_train,
+        second_look=arguments.second_look,
     )
     max_length = check_max_length(model, arguments.max_length)
     if arguments.random_positions and model.config.model_type != "longformer":
@@ -124,6 +126,7 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
         short_reader=short_reader,
         distil_weight=arguments.distil_weight,
         distil_part=arguments.distil_part,
+        look_share=arguments.look_share,
     )
     if arguments.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(arguments.early_stopping_patience))
@@ -131,6 +134,8 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
         trainer.save_metrics("train", train_and_save(trainer, checkpoint))
     scores = trainer.evaluate() if training_args.do_eval else {}
     if training_args.should_save:
+        if training_args.do_train and is_adapter(model):
+            write_places(model, Path(str(training_args.output_dir)))
         if scores:
             save_evaluation(Path(str(training_args.output_dir)), trainer.answers, trainer.texts, scores)
         write_card(arguments, training_args, trainer, max_length, scores, rows.shares)

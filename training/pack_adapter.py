@@ -15,10 +15,12 @@ from foundation.cards import CARD, public_path
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, read_json
 from training import finetuning
+from training.qa.second_look import FILE as READING
+from training.qa.second_look import read_places
 from training.runs.origin import origin_of
 from training.scoring.record import CALIBRATION, METRICS, SCORES, of_xquad, read_scores, write_scores
 
-WRITTEN = ("adapter_model.safetensors", "adapter_config.json", SCORES, CARD)
+WRITTEN = ("adapter_model.safetensors", "adapter_config.json", READING, SCORES, CARD)
 LARGEST = 8_000_000  # bytes; more is too much for a repository of code
 TEMPLATE = Path(finetuning.__file__).with_name("packed_card.md.j2")
 
@@ -43,7 +45,8 @@ def make_parser() -> argparse.ArgumentParser:
 def pack(
     adapter: Path, xquad: dict[str, Any], made_by: str, output_dir: Path, overwrite: bool = False, about: str = ""
 ) -> Path:
-    """Write adapter_model.safetensors (float16), adapter_config.json, scores.json and README.md to `output_dir`."""
+    """Write adapter_model.safetensors (float16), adapter_config.json, reading.json (where the adapter looks again),
+    scores.json and README.md to `output_dir`."""
     import torch
     from safetensors.torch import load_file, save
 
@@ -69,12 +72,17 @@ def pack(
             **{name: round(xquad["average"][name], 4) for name in METRICS},
         },
     }
+    reading = adapter / READING
+    if reading.is_file():
+        read_places(reading)
     calibration = _calibration_to_keep(output_dir / CALIBRATION, content) if overwrite else None
     with atomic_folder(output_dir, (*WRITTEN, CALIBRATION) if overwrite else None) as folder:
         if calibration is not None:
             (folder / CALIBRATION).write_bytes(calibration)
         (folder / "adapter_model.safetensors").write_bytes(content)
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        if reading.is_file():
+            (folder / READING).write_bytes(reading.read_bytes())
         write_scores(folder, scores)
         _write_card(folder, output_dir / CARD, config, xquad, made_by, about)
     return output_dir

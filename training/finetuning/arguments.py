@@ -110,6 +110,9 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
         metadata={"help": "That part: the answer's paragraph, read alone, or the whole document.", "choices": PARTS},
     )
     distil_weight: float = field(default=1.0, metadata={"help": "Weight of that beside the answers' loss."})
+    look_share: float = field(
+        default=0.5, metadata={"help": "Share of the updates that learn from the second look, with --second_look."}
+    )
     num_proc: int = field(default=1, metadata={"help": "Processes that make the training windows."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many random examples."})
     early_stopping_patience: int | None = field(
@@ -164,7 +167,7 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"--{name} {value} is below {least}: give a whole number from {least} up")
-        for name in ("random_positions", "lora_dropout", "dropout", "cross_language"):
+        for name in ("random_positions", "lora_dropout", "dropout", "cross_language", "look_share"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise UserError(f"--{name} {value} is not a share: give a number from 0 to 1")

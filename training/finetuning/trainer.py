@@ -7,11 +7,13 @@ import torch
 from torch.utils.data import Sampler
 from transformers import Trainer
 
+from training.qa import second_look
 from training.qa.answers import Answers
 from training.qa.predict import predict
 from training.qa.windows import Windower
 from training.runs.checkpoints import explain_full_disk
 from training.runs.order import EpochSampler, LengthMixedSampler
+from training.runs.randomness import Use, random_stream
 from training.scoring.report import over_languages
 
 from .batches import span_loss
@@ -32,6 +34,7 @@ class QATrainer(Trainer):
         predict_options: keywords of `predict`.
         short_reader: adds its `error` to the loss, `distil_weight` times, and logs it as `distil_error`.
         distil_part: of which tokens: "paragraph" (of the answer) or "document".
+        look_share: share of the updates that learn from the second look, where the model has one.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class QATrainer(Trainer):
         short_reader: ShortReader | None = None,
         distil_weight: float = 1.0,
         distil_part: str = "paragraph",
+        look_share: float = 0.0,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
@@ -50,6 +54,7 @@ class QATrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self.windower, self.score, self.predict_options = windower, score, predict_options
         self.short_reader, self.distil_weight, self.distil_part = short_reader, distil_weight, distil_part
+        self.look_share = look_share
         self.distil_errors: list[torch.Tensor] = []  # since the last log
         self.answers: dict[str, dict[str, Answers]] = {}  # language: row id: what was found
         self.texts: dict[str, dict[str, str]] = {}  # language: key of the official score: text
@@ -70,7 +75,10 @@ class QATrainer(Trainer):
         """Mean over the windows of the batch of `span_loss`, and what the long reading differs from the short one."""
         gold = {name: inputs.pop(name) for name in ("starts", "ends", "allowed")}
         paragraph = inputs.pop("paragraph")
-        outputs = model(**inputs, output_hidden_states=self.short_reader is not None)
+        # All windows of an update alike, on every process: a sharded model's forward needs all of them.
+        draw = random_stream(self.args.seed, Use.LOOK, self.state.global_step).random()
+        places = second_look.places_of(self.model) if draw < self.look_share else 0
+        outputs = second_look.read(model, inputs, places, output_hidden_states=self.short_reader is not None)
         loss = span_loss(outputs, **gold)
         if self.short_reader is not None:
             document = gold["allowed"].clone()

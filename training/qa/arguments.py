@@ -19,6 +19,13 @@ class QuestionArguments(DataArguments):
     )
     n_best: int = field(default=20, metadata={"help": "Answers kept for each question."})
     max_answer_length: int = field(default=30, metadata={"help": "Longest answer, in tokens."})
+    second_look: int | None = field(
+        default=None,
+        metadata={
+            "help": "Read twice: this many likely places see the whole document before they are judged again (0: read "
+            "once; what the model was trained for if not given)."
+        },
+    )
     do_lowercase: bool = field(
         default=False, metadata={"help": "Lower-case question and document; it hurts models with a cased vocabulary."}
     )

@@ -14,7 +14,9 @@ from conversion.named import resolve
 from conversion.tokens import check_vocabulary, document_token_type
 from foundation.cli import UserError, one_line
 from training.runs.loading import explain_loading
-from training.runs.origin import adapter_config, base_of_adapter
+from training.runs.origin import adapter_config, base_of_adapter, beside_model
+
+from .second_look import FILE, places_of, read_places, set_places
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,6 +37,7 @@ def load_qa_model(
     fast_attention: bool = True,
     dropout: float | None = None,
     train_adapter: bool = False,
+    second_look: int | None = None,
 ) -> tuple[Any, "PreTrainedTokenizerBase"]:
     """Load any encoder as AutoModelForQuestionAnswering, and its tokenizer.
 
@@ -46,6 +49,7 @@ def load_qa_model(
         fast_attention: give Longformers the exact fast attention.
         dropout: every dropout probability of the configuration; None leaves the checkpoint's own.
         train_adapter: keep the adapter's matrices apart, to train them further, instead of merging them.
+        second_look: places that it looks at again (`second_look`); None leaves what model or adapter were trained for.
 
     Raises:
         UserError: no such checkpoint, weights missing from it, or no QA head.
@@ -96,7 +100,15 @@ def load_qa_model(
                 "adapter of training/finetune.py, which holds one"
             )
         model = _with_adapter(model, adapter, train_adapter, adapter_revision)
+        if second_look is None:
+            second_look = read_places(beside_model(adapter, FILE, adapter_revision))
+    set_places(model, places_of(model) if second_look is None else second_look)
     return model.eval(), tokenizer
+
+
+def is_adapter(model: Any) -> bool:
+    """Whether `model` trains the matrices of an adapter, and saves them alone."""
+    return hasattr(model, "merge_and_unload")
 
 
 def head_name(model: Any) -> str:
@@ -136,7 +148,7 @@ def add_lora(model: Any, arguments: Any) -> Any:
     from peft import LoraConfig, get_peft_model
 
     head = head_name(model)
-    if hasattr(model, "merge_and_unload"):
+    if is_adapter(model):
         raise UserError(
             f"--lora_r {arguments.lora_r} starts a new adapter, but --model_name_or_path "
             f"{arguments.model_name_or_path!r} is one already: leave --lora_r out to train it further"

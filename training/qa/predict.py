@@ -12,6 +12,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
+from . import second_look
 from .answers import Answers, Span, best_answers, window_spans
 from .windows import Document, Window, Windower, collate
 
@@ -33,7 +34,8 @@ class Read(NamedTuple):
 def read_windows(model: Any, windows: Sequence[Window], pad_token_id: int, n_best: int, max_answer_length: int) -> Read:
     """Read one batch of windows; the logits leave the model's device only where somebody takes them."""
     batch = collate(windows, model.config, pad_token_id)
-    outputs = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
+    batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+    outputs = second_look.read(model, batch, second_look.places_of(model))
     spans = window_spans(
         outputs.start_logits,
         outputs.end_logits,

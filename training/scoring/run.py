@@ -109,6 +109,7 @@ class Reader:
             adapter=arguments.adapter,
             revision=commit or arguments.revision,
             fast_attention=arguments.fast_attention,
+            second_look=arguments.second_look,
         )
         max_length = check_max_length(self.model, arguments.max_length)
         self.windower = Windower(
