@@ -103,7 +103,7 @@ def test_the_second_reading_is_the_native_model_s_with_those_places_global(base,
 
 @pytest.mark.parametrize("half", [False, True])
 def test_every_weight_learns_from_the_second_reading_alone(base, half):
-    """Under autocast the first reading's copies of the weights have no gradient, and would serve the second one."""
+    """Also under autocast, where copies of the weights are kept that the first reading made without gradients."""
     model, tokenizer = load_qa_model(str(base), second_look=2)
     _, batch = batch_of(model, tokenizer)
 

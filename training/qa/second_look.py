@@ -92,8 +92,6 @@ def read(model: Any, batch: dict[str, torch.Tensor], places: int, **options: Any
     if places:
         with torch.no_grad():
             first = model(**batch)
-        # Under autocast the copies of weights that were made without gradients would serve the second reading too.
-        torch.clear_autocast_cache()
         asked, attended = batch["global_attention_mask"], batch["attention_mask"] > 0
         inside = torch.nn.functional.pad(attended[:, 1:], (0, 1))  # without the last token, which closes the sequence
         seen = likely_places(first.start_logits, first.end_logits, inside & (asked == 0), places)
