@@ -9,7 +9,7 @@ import glob
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,25 @@ def token_counter(tokenizer: Any, language: str) -> Counter:
         rate = CHARACTERS_A_TOKEN.get(language, 4.0)
         return lambda text: -int(-len(text) // rate)
     if isinstance(tokenizer, str | Path):
-        from transformers import AutoTokenizer
+        return _named_counter(str(tokenizer))
+    return _counter(tokenizer)
 
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"tokenizer {str(tokenizer)!r} cannot be loaded ({one_line(error)}): give a Hub id or a folder"
-            ) from error
+
+@cache
+def _named_counter(name: str) -> Counter:
+    """One for all data sets of a run: they share their backgrounds, and a text is counted once."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"tokenizer {name!r} cannot be loaded ({one_line(error)}): give a Hub id or a folder"
+        ) from error
+    return lru_cache(maxsize=50_000)(_counter(tokenizer))
+
+
+def _counter(tokenizer: Any) -> Counter:
     return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
