@@ -281,12 +281,20 @@ def parts(args: argparse.Namespace, setting: dict) -> dict[str, float]:
 
 def flops(args: argparse.Namespace, setting: dict) -> dict[str, float]:
     """Floating-point operations of the matrix products of a training step, by system, as torch counts them."""
-    from torch.utils.flop_counter import FlopCounterMode
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop, sdpa_flop
 
+    # Torch's counter knows the attention of GPUs; the CPU's is in none of its tables, and would count nothing.
+    formulas = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop,
+    }
     counts = {}
     for system in args.systems:
         model, inputs = build(system, args, setting["length"])
-        with FlopCounterMode(display=False) as counter:
+        counter = FlopCounterMode(display=False)
+        counter.flop_registry |= formulas
+        with counter:
             step(model, inputs, "training", setting["dtype"])
         counts[system] = float(counter.get_total_flops())
     return counts
@@ -465,6 +473,10 @@ def write_tables(source: Path) -> Path:
     machines = {json.dumps(row["machine"]) for row in rows}
     lines += ["", *(f"Machine: {', '.join(f'{k} {v}' for k, v in json.loads(m).items())}." for m in sorted(machines))]
     target = source.with_suffix(".md")
+    if not target.is_file():
+        raise UserError(
+            f"--modes report writes into {str(target)!r}, which is not there: add --output docs/performance.json"
+        )
     page, mark, _ = target.read_text().partition("<!-- written by benchmarks/attention.py -->\n")
     write_atomically(target, page + mark + "\n".join(lines) + "\n")
     return target
