@@ -30,7 +30,7 @@ WORKDIR /workspace
 # Dependencies first: this layer, the large one, is built again only when one of the three files changes.
 COPY pyproject.toml constraints.txt requirements-embedded.txt ./
 RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-print(*p["dependencies"], *p["optional-dependencies"]["space"], *p["optional-dependencies"]["onnx"], "tensorboard", sep="\n")' > /tmp/requirements.txt \
+print(*p["dependencies"], *(n for k in ("embeddings", "onnx", "space") for n in p["optional-dependencies"][k]), "tensorboard", sep="\n")' > /tmp/requirements.txt \
  && if [ "${DEVICE}" = cpu ] && [ -n "${TORCH_CPU_INDEX}" ]; then \
       pip install --constraint constraints.txt --extra-index-url "${TORCH_CPU_INDEX}" torch; \
     fi \

@@ -36,7 +36,7 @@ demo: $(STAMP)  ## Open the question-answering page on http://127.0.0.1:7860.
 	$(BIN)/python -m space.app
 
 tour: $(STAMP)  ## Execute docs/tour.ipynb and keep what it prints: after new weights or another output.
-	$(BIN)/python -m benchmarks.tour
+	$(BIN)/python -m benchmarks.tour --output docs/tour.ipynb
 
 lint: $(STAMP)  ## ruff and mypy.
 	$(BIN)/ruff format --check .

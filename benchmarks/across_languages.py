@@ -142,7 +142,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch_size", type=int, default=8, help="windows a batch")
     parser.add_argument("--bf16", action="store_true", help="read under bfloat16 autocast")
     parser.add_argument(
-        "--output", type=Path, default=Path("docs/across.json"), help="the figures; the plot lies beside"
+        "--output", type=Path, default=Path("runs/across.json"), help="the figures; the plot lies beside"
     )
     return parser
 

@@ -7,7 +7,7 @@
     python -m benchmarks.attention --modes memory --lengths 4096
     python -m benchmarks.attention --device cuda --tokens 32768 --lengths 512 4096 16384 --dtype bfloat16 --layers 12
     python -m benchmarks.attention --modes forward-parts training-parts --layers 1
-    python -m benchmarks.attention --modes report
+    python -m benchmarks.attention --modes report --output docs/performance.json
 
 Within a run the systems take turns, so that a slow minute of the machine meets all of them; a figure is the least over
 the repeats, after rounds that are not counted: the first touches of memory are slow, on virtual machines ten times so.
@@ -57,7 +57,7 @@ def main() -> None:
     args = parse_args()
     for mode in args.modes:
         if mode == "report":
-            print(f"wrote {plot(args.output)} and {write_tables(args.output)}")
+            print(f"wrote {write_tables(args.output)} and {plot(args.output)}")
             continue
         for length in args.lengths:
             setting = {"mode": mode, "length": length} | {k: getattr(args, k) for k in ("dtype", "width", "layers")}
@@ -91,7 +91,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=10, help="measured rounds, of which the least counts")
     parser.add_argument("--warmup", type=int, default=3, help="rounds before those")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, …")
-    parser.add_argument("--output", type=Path, default=Path("docs/performance.json"), help="the figures")
+    parser.add_argument("--output", type=Path, default=Path("runs/performance.json"), help="the figures")
     parser.add_argument("--child", help=argparse.SUPPRESS)  # the one system whose memory this process measures
     args = parser.parse_args()
     import torch
@@ -281,12 +281,20 @@ def parts(args: argparse.Namespace, setting: dict) -> dict[str, float]:
 
 def flops(args: argparse.Namespace, setting: dict) -> dict[str, float]:
     """Floating-point operations of the matrix products of a training step, by system, as torch counts them."""
-    from torch.utils.flop_counter import FlopCounterMode
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop, sdpa_flop
 
+    # Torch's counter knows the attention of GPUs; the CPU's is in none of its tables, and would count nothing.
+    formulas = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop,
+    }
     counts = {}
     for system in args.systems:
         model, inputs = build(system, args, setting["length"])
-        with FlopCounterMode(display=False) as counter:
+        counter = FlopCounterMode(display=False)
+        counter.flop_registry |= formulas
+        with counter:
             step(model, inputs, "training", setting["dtype"])
         counts[system] = float(counter.get_total_flops())
     return counts
@@ -465,6 +473,10 @@ def write_tables(source: Path) -> Path:
     machines = {json.dumps(row["machine"]) for row in rows}
     lines += ["", *(f"Machine: {', '.join(f'{k} {v}' for k, v in json.loads(m).items())}." for m in sorted(machines))]
     target = source.with_suffix(".md")
+    if not target.is_file():
+        raise UserError(
+            f"--modes report writes into {str(target)!r}, which is not there: add --output docs/performance.json"
+        )
     page, mark, _ = target.read_text().partition("<!-- written by benchmarks/attention.py -->\n")
     write_atomically(target, page + mark + "\n".join(lines) + "\n")
     return target

@@ -147,7 +147,7 @@ def main() -> None:
         example="python -m benchmarks.conversion_cost --repeats 3",
     )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each way; the median counts")
-    parser.add_argument("--output", default="docs/conversion.json", help="where the figures go")
+    parser.add_argument("--output", default="runs/conversion.json", help="where the figures go")
     parser.add_argument("--work_dir", help="disk to work on, 6 GB (default: the system's temporary folder)")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -27,7 +27,7 @@ def main() -> None:
         example="python -m benchmarks.languages --scores space/adapter/scores.json",
     )
     parser.add_argument("--scores", type=Path, default=Path("space/adapter/scores.json"), help="of pack_adapter.py")
-    parser.add_argument("--output", type=Path, default=Path("docs/languages.png"), help="the plot")
+    parser.add_argument("--output", type=Path, default=Path("runs/languages.png"), help="the plot")
     arguments = parser.parse_args()
     from foundation import plots
     from training.scoring.record import of_xquad, read_scores

@@ -38,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--nr_concats", type=int, nargs="+", default=list(PARAGRAPHS), help="paragraphs a document")
     parser.add_argument("--max_eval_samples", type=int, help="questions a language and point (default: all 240)")
     parser.add_argument("--runs", default="runs/length_curve", help="folder that keeps the points")
-    parser.add_argument("--output", default="docs/length_curve.json", help="the figures; the plot lies beside")
+    parser.add_argument("--output", default="runs/length_curve.json", help="the figures; the plot lies beside")
     parser.add_argument("--beside", type=Path, help="an earlier file, whose curves are drawn too")
     parser.add_argument("--bf16", action="store_true", help="read under bfloat16 autocast")
     return parser

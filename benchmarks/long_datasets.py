@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--squad", type=Path, help="SQuAD-format file that is repeated to SQuAD's size")
     parser.add_argument("--xquad_dir", type=Path, help="folder of xquad.LANGUAGE.json")
     parser.add_argument("--repeats", type=int, default=5, help="runs of which the median counts")
-    parser.add_argument("--output", type=Path, default=Path("docs/datasets_benchmark.json"), help="figures as JSON")
+    parser.add_argument("--output", type=Path, default=Path("runs/datasets_benchmark.json"), help="figures as JSON")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:

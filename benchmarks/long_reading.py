@@ -89,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--bf16", action="store_true", help="read under bfloat16 autocast")
     parser.add_argument("--only", nargs="+", help="names of reports (default: all)")
     parser.add_argument("--runs", default="runs/length", help="folder that keeps the runs")
-    parser.add_argument("--output_dir", type=Path, default=Path("docs/length"), help="the figures and the plot")
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/long_reading"), help="the figures and the plot")
     return parser
 
 

@@ -331,7 +331,9 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=24, help="questions a language, each with six documents")
     parser.add_argument("--paragraphs", type=int, default=5, help="paragraphs of a document")
     parser.add_argument("--batch_size", type=int, default=1, help="windows a batch")
-    parser.add_argument("--output_dir", type=Path, default=Path("docs"), help="for no_answer.json and no_answer.png")
+    parser.add_argument(
+        "--output_dir", type=Path, default=Path("runs/no_answer"), help="for no_answer.json and no_answer.png"
+    )
     parser.add_argument(
         "--write_calibration", action="store_true", help="also put it beside the model, where the page takes it"
     )

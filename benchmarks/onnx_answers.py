@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--language", default="en,de,ru,zh", help="languages, with commas")
     parser.add_argument("--nr_concats", type=int, default=6, help="paragraphs a document")
     parser.add_argument("--max_eval_samples", type=int, default=30, help="questions a language, evenly spread")
-    parser.add_argument("--output", default="docs/onnx_answers.json", help="where the figures go")
+    parser.add_argument("--output", default="runs/onnx_answers.json", help="where the figures go")
     arguments = parser.parse_args()
 
     import torch

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--model", default="embedded-long", help="a Longformer: folder or Hub id")
     parser.add_argument("--lengths", type=int, nargs="+", default=[512, 1024, 4096], help="token counts")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median counts")
-    parser.add_argument("--output", default="docs/onnx.json", help="where the figures go")
+    parser.add_argument("--output", default="runs/onnx.json", help="where the figures go")
     arguments = parser.parse_args()
 
     import torch

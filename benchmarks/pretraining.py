@@ -87,7 +87,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--text", type=Path, help="raw text that corpus repeats")
     parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100, 1000], help="sizes of the corpus")
     parser.add_argument("--num_proc", type=int, default=1, help="processes that pack (corpus)")
-    parser.add_argument("--output", type=Path, default=Path("docs/pretraining.json"), help="the figures")
+    parser.add_argument("--output", type=Path, default=Path("runs/pretraining.json"), help="the figures")
     parser.add_argument("--child", help=argparse.SUPPRESS)  # the one way or size that this process measures
     args = parser.parse_args()
     if args.device == "cuda":

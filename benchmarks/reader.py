@@ -8,7 +8,7 @@ All are the embedded model with a fresh question-answering head, since time does
 long (windows of 4,096 tokens, the question global), the same weights in windows of 512 (neighbours sharing 128), and
 the source as it is. They take turns, so that a noisy moment hits all; on the accelerator, and in bf16 where that pays,
 as the page reads, beside the long one in float32. With --data_dir the shipped adapter also answers questions of XQ3
-under both precisions, and what differs is counted. Writes docs/reader.json.
+under both precisions, and what differs is counted.
 """
 
 import json
@@ -176,7 +176,7 @@ def main() -> None:
     )
     parser.add_argument("--language", default="en,de", help="languages of these questions, with commas")
     parser.add_argument("--questions", type=int, default=60, help="of these, how many a language")
-    parser.add_argument("--output", type=Path, default=Path("docs/reader.json"), help="where the figures go")
+    parser.add_argument("--output", type=Path, default=Path("runs/reader.json"), help="where the figures go")
     arguments = parser.parse_args()
     from benchmarks.machine import machine
     from foundation.tables import aligned

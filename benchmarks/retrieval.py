@@ -56,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--reading", nargs="+", choices=READINGS, default=["cut", "mean", "best", "local", "whole"])
     parser.add_argument("--documents", type=int, help="take this many documents, evenly spread (default: all)")
     parser.add_argument("--cache", type=Path, default=Path("runs/retrieval"), help="folder that keeps the vectors")
-    parser.add_argument("--output", type=Path, default=Path("docs/retrieval.json"))
+    parser.add_argument("--output", type=Path, default=Path("runs/retrieval.json"))
     parser.add_argument("--device", help="cpu, cuda ... (default: the accelerator where there is one)")
     return parser
 

@@ -4,7 +4,7 @@
     python -m benchmarks.space_load --clients 5 --seconds 10
 
 Everything stays on loopback. Each client asks about the short examples in turn, the next question when the last is
-answered; meanwhile one more reads a long book again and again. Writes docs/space_load.json.
+answered; meanwhile one more reads a long book again and again.
 """
 
 import contextlib
@@ -272,7 +272,7 @@ def main() -> None:
     parser.add_argument(
         "--long_characters", type=int, default=270_000, help="of the book that one more visitor reads; 0 for none"
     )
-    parser.add_argument("--output", type=Path, default=Path("docs/space_load.json"), help="where the figures go")
+    parser.add_argument("--output", type=Path, default=Path("runs/space_load.json"), help="where the figures go")
     arguments = parser.parse_args()
     from benchmarks.machine import machine
     from foundation.tables import aligned

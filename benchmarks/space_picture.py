@@ -1,6 +1,6 @@
 """A picture of the page as a visitor meets it: an example is chosen, its question asked, the answer in its place.
 
-    python -m benchmarks.space_picture                                        # docs/space.png
+    python -m benchmarks.space_picture --output docs/space.png
     python -m benchmarks.space_picture --example petra --width 390 --height 844 --scheme dark --output phone.png
 
 Starts the page itself, and drives the Chromium of this machine ($CHROMIUM names another binary).
@@ -64,7 +64,7 @@ def main() -> None:
         "--scheme", choices=("light", "dark"), default="light", help="what the visitor's system prefers"
     )
     parser.add_argument("--locale", default="en-US", help="the browser's language")
-    parser.add_argument("--output", type=Path, default=Path("docs/space.png"), help="where the picture goes")
+    parser.add_argument("--output", type=Path, default=Path("runs/space.png"), help="where the picture goes")
     arguments = parser.parse_args()
     from space.gallery import examples
 

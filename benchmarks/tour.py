@@ -1,4 +1,4 @@
-"""Does the tour run? Executes docs/tour.ipynb in a kernel of this Python, and writes it again with what it printed.
+"""Does the tour run? Executes docs/tour.ipynb in a kernel of this Python, and writes it with what it printed.
 
     python -m benchmarks.tour --output docs/tour.ipynb      # or `make tour`
 
@@ -46,7 +46,7 @@ def main() -> None:
         description="Execute the tour and keep what it printed.",
         example="python -m benchmarks.tour --output docs/tour.ipynb",
     )
-    parser.add_argument("--output", default=str(NOTEBOOK), help="the executed notebook")
+    parser.add_argument("--output", default="runs/tour.ipynb", help="the executed notebook")
     output = Path(parser.parse_args().output)
     write_atomically(output, nbformat.writes(executed(ROOT, os.environ)) + "\n")
     print(output)

@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4_096, help="of the document")
     parser.add_argument("--repeats", type=int, default=3, help="readings of each case")
     parser.add_argument("--busy", type=int, default=1, help="busy processes beside a reading")
-    parser.add_argument("--output", type=Path, default=Path("docs/waiting_threads.json"), help="where the figures go")
+    parser.add_argument("--output", type=Path, default=Path("runs/waiting_threads.json"), help="where the figures go")
     arguments = parser.parse_args()
     from benchmarks.machine import machine
     from foundation.tables import aligned

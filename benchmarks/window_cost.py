@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, help="of each language, evenly spread; all if not given")
     parser.add_argument("--shortest", type=int, default=257, help="tokens of question and paragraph, at least")
     parser.add_argument("--repeats", type=int, default=5, help="turns of the forward pass")
-    parser.add_argument("--output", default="docs/window_cost.json", help="where the figures go")
+    parser.add_argument("--output", default="runs/window_cost.json", help="where the figures go")
     arguments = parser.parse_args()
     from conversion.convert import convert
     from training.qa.model import load_qa_model, reads_at_most

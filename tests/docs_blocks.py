@@ -4,12 +4,19 @@ A ```bash or ```python block is run, unless its first line says otherwise:
 
     # needs a GPU; about 5 days        cannot run here: says what it needs and how long it takes
     # takes 3 minutes                  runs in the slow suite
+
+`python -m tests.docs_blocks conversion finetuning` runs all blocks of these pages (without a name, of every page)
+against the loopback Hub of the tests, and says how long each took. Without pytest: tests/test_docker.sh runs it in
+the image.
 """
 
 import os
 import re
+import resource
 import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,3 +82,36 @@ def run_block(block: Block, folder: Path, environment: dict[str, str]) -> subpro
         text=True,
         timeout=1800,  # minutes alone, and several times that beside other work
     )
+
+
+def _cpu_seconds() -> float:
+    """What the processes that have ended took of a core: the time of a block on one core that does nothing else."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    """Run the blocks of the pages that argv names, and end with the first that fails."""
+    from tests.hub.server import LoopbackHub
+
+    hub = LoopbackHub()
+    for page in PAGES[1:]:
+        if sys.argv[1:] and page.stem not in sys.argv[1:]:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            environment = hub.env(Path(folder) / "home")
+            here = checkout(Path(folder) / "checkout")
+            for block in blocks(page):
+                if block.speed == "elsewhere" or ("$SHARED_DATA" in block.code and "SHARED_DATA" not in os.environ):
+                    continue
+                started, before = time.monotonic(), _cpu_seconds()
+                done = run_block(block, here, environment)
+                took, worked = time.monotonic() - started, _cpu_seconds() - before
+                print(f"{block}: {took:.0f} s, {worked:.0f} s of them at work", flush=True)
+                if done.returncode:
+                    sys.exit(f"{block.code}\n--- printed\n{done.stdout[-4000:]}")
+    hub.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -103,6 +103,10 @@ launched training/pretrain.py --model_name_or_path embedded --model_name long --
 launched training/finetune.py --model_name_or_path models/long --output_dir models/qa --dataset sample --do_lowercase \
   --max_length 512
 inside sh -c 'ls models/long/model.safetensors models/qa/model.safetensors logs/run/events* >/dev/null'
+step "the pages' commands"
+volumes=("--volume=$PWD/tests:/workspace/tests:ro")
+[ -z "${SHARED_DATA:-}" ] || volumes+=("--volume=$SHARED_DATA:/data:ro" "--env=SHARED_DATA=/data")
+buildah run "${volumes[@]}" "$container" -- python -m tests.docs_blocks
 step "the quickstart, as its own user"
 inside env HF_HUB_OFFLINE=1 python -m space.quickstart
 buildah images --format '{{.Name}} {{.Size}}' | grep ours

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import figures
+from benchmarks import attention, figures
 from foundation.cli import UserError
 from tests.conftest import ROOT
 
@@ -24,6 +24,12 @@ def test_a_changed_figure_changes_its_table(monkeypatch):
     assert "1/1234.5" in filled and "1/1234.5" not in page
     differing = [pair for pair in zip(filled.splitlines(), page.splitlines(), strict=True) if pair[0] != pair[1]]
     assert len(differing) == 1
+
+
+def test_measured_tables_want_a_page_to_stand_in(tmp_path):
+    (tmp_path / "performance.json").write_text("[]")
+    with pytest.raises(UserError, match=r"^--modes report writes into '.*performance\.md', which is not there: "):
+        attention.write_tables(tmp_path / "performance.json")
 
 
 @pytest.mark.parametrize("text", ["", "<!-- length: python -m benchmarks.figures --><!-- end of length -->"])

@@ -239,8 +239,12 @@ def test_a_benchmark_is_run_as_a_module_and_has_an_example():
         calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
         (parser,) = [node for node in calls if getattr(node.func, "id", "") == "command_parser"]
         called[path.stem] = next(ast.literal_eval(word.value) for word in parser.keywords if word.arg == "example")
-        flags = [node.args[0].value for node in calls if getattr(node.func, "attr", "") == "add_argument"]
-        assert {flag for flag in flags if flag.startswith("--out")} <= {"--output", "--output_dir"}, path.name
+        flags = [node for node in calls if getattr(node.func, "attr", "") == "add_argument"]
+        written = {node.args[0].value: ast.unparse(node) for node in flags if node.args[0].value.startswith("--out")}
+        assert written.keys() <= {"--output", "--output_dir"}, path.name
+        assert not any("docs" in words for words in written.values()), (
+            f"{path.name}: who tries it would lose our figures"
+        )
     assert len(called) > 10
     for name, example in called.items():
         assert example.startswith(f"python -m benchmarks.{name} "), example

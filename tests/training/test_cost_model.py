@@ -1,11 +1,13 @@
 """The cost model against what torch counts and keeps on real (small) models."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import cost_model
+from benchmarks import attention, cost_model
 from benchmarks.cost_model import Device, Model, activation_bytes, notebook_flops, training_flops
 from conversion.attention import use_fast_attention
 from training.pretraining.loss import LongformerForMaskedLM
@@ -48,6 +50,15 @@ def test_arithmetic_of_the_notebooks_way():
     with FlopCounterMode(display=False) as counter:
         _model(SMALL, ours=False)(**_batch(1024)).loss.backward()
     assert notebook_flops(SMALL, 1024, WINDOW) == pytest.approx(counter.get_total_flops(), rel=0.05)
+
+
+def test_the_benchmark_counts_full_attention_on_a_cpu():
+    shape = SimpleNamespace(width=24, layers=2, dropout=0.0, batch_size=1, tokens=None, device="cpu", globals=1)
+    shape.systems = ["full", "masked", "floor"]
+    counts = attention.flops(shape, {"length": 128, "dtype": "float32"})
+    products = 7 * 2 * 128 * 128 * 24 * shape.layers  # two forward, five backward
+    into_embeddings = 2 * 128 * 24 * 24  # the floor's input has no gradient
+    assert counts["full"] == counts["masked"] == counts["floor"] + products + into_embeddings
 
 
 def _kept(sizes, length, mixed):

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -163,6 +165,9 @@ def test_the_command_ends_in_the_verdict(folder, made, tmp_path):
     assert shown[-1].startswith(("On these 36 questions", "These 36 questions"))
     assert "documents are longer than 64 tokens" in shown[-2]
     assert "sharded" not in done.stderr  # transformers would write a line for every layer
+    recorded = shlex.split(json.loads((tmp_path / "out" / "length_report.json").read_text())["command"])
+    assert recorded[0] == "length_report.py" and not [word for word in recorded if os.path.isabs(word)]
+    assert (ROOT / recorded[recorded.index("--output_dir") + 1]).resolve() == (tmp_path / "out").resolve()
     twice = subprocess.run([*command, "--windows", "32", "32"], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert (twice.returncode, twice.stderr.strip()) == (2, "error: --windows 32 32 names a size twice: give each once")
 

@@ -1,6 +1,7 @@
 """The folder of a scoring run: which run it belongs to, and what of it is there already."""
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -33,10 +34,18 @@ def open_folder(output_dir: Path, arguments: ReadArguments, *, processes: int) -
             return before
         _remove(output_dir)
     check_output_dir(output_dir, replace_flag=None)
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    start = {"command": command, "processes": processes, "run": this_run, "languages": {}}
+    start = {"command": command_given(), "processes": processes, "run": this_run, "languages": {}}
     write_scores(output_dir, start)
     return start
+
+
+def command_given() -> str:
+    """The command of this process, its files named from the folder where it runs: reports are handed on."""
+    words = []
+    for word in sys.argv[1:]:
+        flag, sign, value = word.rpartition("=")
+        words.append(flag + sign + (os.path.relpath(value) if os.path.isabs(value) else value))
+    return shlex.join([Path(sys.argv[0]).name, *words])
 
 
 def _remove(output_dir: Path) -> None:

@@ -7,7 +7,6 @@
 """
 
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ from training.qa.windows import Document, Windower, token_span
 
 from .arguments import LengthArguments
 from .bootstrap import paired_bootstrap
-from .folder import check_same_run, identity
+from .folder import check_same_run, command_given, identity
 from .gold import gold_answers
 from .metrics import question_scores
 from .run import Reader, begin, by_main_process, languages_to_score, null_threshold
@@ -359,7 +358,7 @@ def _open(output_dir: Path, arguments: LengthArguments) -> dict[str, Any]:
         check_output_dir(output_dir, WRITTEN if arguments.overwrite_output_dir else None, mark=path.name)
         for file in sorted(output_dir.rglob("*"), reverse=True):  # reversed: a folder comes after its files
             file.rmdir() if file.is_dir() else file.unlink()
-    start = {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), "run": this_run}
+    start = {"command": command_given(), "run": this_run}
     write_atomically(path, json.dumps(start, ensure_ascii=False, indent=1))
     return start
 
