@@ -13,6 +13,7 @@ from .cards import CARD
 from .files import matches
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+READING = "reading.json"  # how often an adapter's model reads, which a whole model has in its config.json
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt",
              "bpe.codes", "sentencepiece.bpe.model", "spiece.model", "spm.model", "special_tokens_map.json",
@@ -26,9 +27,9 @@ MEASURED = ("scores.json", "no_answer.json")
 # What a push takes of a conversion and of a training run. It leaves out predictions.json and nbest.json, which quote
 # the data, and trainer_state.json, which names folders of this machine.
 CONVERSION = (CARD, "config.json", "model.safetensors", *TOKENIZER, *MODULES, "conversion_report.json", *MEASURED)
-RUN = (CARD, "config.json", "generation_config.json", *WEIGHTS, *ADAPTER, *TOKENIZER, *MODULES, "all_results.json",
-       "train_results.json", "eval_results.json", "pretrain_results.json", "pretrain_losses.png", "embed_results.json",
-       *MEASURED)  # fmt: skip
+RUN = (CARD, "config.json", "generation_config.json", *WEIGHTS, *ADAPTER, READING, *TOKENIZER, *MODULES,
+       "all_results.json", "train_results.json", "eval_results.json", "pretrain_results.json", "pretrain_losses.png",
+       "embed_results.json", *MEASURED)  # fmt: skip
 # What a training run writes and a push leaves out.
 KEPT_AT_HOME = ("predictions.json", "nbest.json", "trainer_state.json", "training_args.bin")
 

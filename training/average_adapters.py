@@ -15,7 +15,7 @@ from pathlib import Path
 
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, read_json
-from training.qa.second_look import FILE as READING
+from foundation.model_files import READING
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 SAME = ("base_model_name_or_path", "revision", "r", "lora_alpha", "use_rslora", "target_modules", "modules_to_save")

@@ -14,8 +14,8 @@ from foundation import cards
 from foundation.cards import CARD, public_path
 from foundation.cli import UserError, command_parser, run
 from foundation.files import atomic_folder, check_apart, read_json
+from foundation.model_files import READING
 from training import finetuning
-from training.qa.second_look import FILE as READING
 from training.qa.second_look import read_places
 from training.runs.origin import origin_of
 from training.scoring.record import CALIBRATION, METRICS, SCORES, of_xquad, read_scores, write_scores

@@ -13,10 +13,11 @@ from conversion.attention import use_fast_attention
 from conversion.named import resolve
 from conversion.tokens import check_vocabulary, document_token_type
 from foundation.cli import UserError, one_line
+from foundation.model_files import READING
 from training.runs.loading import explain_loading
 from training.runs.origin import adapter_config, base_of_adapter, beside_model
 
-from .second_look import FILE, places_of, read_places, set_places
+from .second_look import places_of, read_places, set_places
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -101,7 +102,7 @@ def load_qa_model(
             )
         model = _with_adapter(model, adapter, train_adapter, adapter_revision)
         if second_look is None:
-            second_look = read_places(beside_model(adapter, FILE, adapter_revision))
+            second_look = read_places(beside_model(adapter, READING, adapter_revision))
     set_places(model, places_of(model) if second_look is None else second_look)
     return model.eval(), tokenizer
 

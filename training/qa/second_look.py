@@ -15,11 +15,11 @@ import torch
 
 from foundation.cli import UserError
 from foundation.files import read_json, write_atomically
+from foundation.model_files import READING
 
 AROUND = 20  # tokens to either side of a place's first one: about a sentence
 LONGEST = 30  # tokens of the spans that make a place likely
 MOST = 32  # places; more would be most of a short document
-FILE = "reading.json"  # beside an adapter, which has no configuration of the model; a whole model has it in config.json
 
 
 def places_of(model: Any) -> int:
@@ -44,7 +44,7 @@ def set_places(model: Any, places: int, flag: str = "--second_look") -> None:
 
 
 def read_places(path: Path | None) -> int | None:
-    """What an adapter's FILE says; None where there is no such file."""
+    """What an adapter's reading.json says; None where there is no such file."""
     if path is None:
         return None
     places = read_json(path, "the reading beside the adapter", dict).get("second_look")
@@ -54,9 +54,9 @@ def read_places(path: Path | None) -> int | None:
 
 
 def write_places(model: Any, folder: Path) -> None:
-    """Write FILE beside an adapter; none for a model that reads once."""
+    """Write reading.json beside an adapter; none for a model that reads once."""
     if places_of(model):
-        write_atomically(folder / FILE, json.dumps({"second_look": places_of(model)}) + "\n")
+        write_atomically(folder / READING, json.dumps({"second_look": places_of(model)}) + "\n")
 
 
 def likely_places(
