@@ -14,7 +14,7 @@ import logging
 import sys
 
 from foundation.cli import run
-from training.embedding.arguments import DEFAULTS, EXAMPLE, EmbedArguments
+from training.embedding.arguments import EXAMPLE, EmbedArguments, defaults
 from training.runs.arguments import make_parser, parse
 
 
@@ -25,7 +25,7 @@ def main() -> None:
         prog="accelerate launch training/embed.py",
         description=str(__doc__).split("\n")[0],
         example=EXAMPLE,
-        defaults=DEFAULTS,
+        defaults=defaults(sys.argv[1:]),
     )
     arguments, training_args = parse(parser, sys.argv[1:])
     logging.basicConfig(format="%(message)s", level=logging.INFO if training_args.should_log else logging.ERROR)

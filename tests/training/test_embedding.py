@@ -14,13 +14,14 @@ from transformers import AutoTokenizer, LongformerModel, XLMRobertaConfig, XLMRo
 from conversion.convert import convert
 from foundation.cli import UserError
 from training.embed import main
+from training.embedding.arguments import defaults
 from training.embedding.documents import documents, pairs, stretches
 from training.embedding.model import encoder, load_embedder, prompt
 from training.embedding.pieces import cut, mean, piece_vectors, room, vectors_of
 
 from . import qa_tiny, tiny
 
-pytest.importorskip("sentence_transformers")
+SentenceTransformer = pytest.importorskip("sentence_transformers").SentenceTransformer
 SIZES = {
     "vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
     "max_position_embeddings": 66, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "type_vocab_size": 1,
@@ -264,6 +265,49 @@ def test_pairs_teach_to_find_documents_that_were_not_trained_on(long, tmp_path, 
     assert found(tmp_path / "run", held_back) > 3 * max(found(long, held_back), 1 / 64)
 
 
+def test_a_map_teaches_to_find_documents_and_leaves_the_model_alone(long, tmp_path, embed, monkeypatch):
+    paired(tmp_path / "train.jsonl", 800, 1)
+    held_back = paired(tmp_path / "val.jsonl", 64, 2)
+    read: list[str] = []
+    encode = SentenceTransformer.encode
+    monkeypatch.setattr(
+        SentenceTransformer, "encode", lambda self, texts, **how: read.extend(texts) or encode(self, texts, **how)
+    )
+    words = [
+        "--model_name_or_path", long, "--objective", "pairs", "--train", "map", "--train_file_path", "train.jsonl",
+        "--val_file_path", "val.jsonl", "--do_train", "--do_eval", "--max_length", 64, "--learning_rate", 1e-2,
+        "--per_device_eval_batch_size", 64, "--temperature", 0.05, "--mini_batch_size", 32, "--save_steps", 60,
+        "--lr_scheduler_type", "constant",
+    ]  # fmt: skip
+    embed(*words, "--max_steps", 120, "--output_dir", "run")
+    of_data = {text for name in ("train", "val") for text in (tmp_path / f"{name}.jsonl").read_text().split('"')}
+    read = [text for text in read if text in of_data]  # the card has examples of its own
+    assert len(read) == len(set(read)) > 800  # the model reads each text once
+    results = json.loads((tmp_path / "run/embed_results.json").read_text())
+    assert results["loss_after"] < results["loss_before"] - 0.5
+    assert found(tmp_path / "run", held_back) > 3 * max(found(long, held_back), 1 / 64)
+    before, after = (load_embedder(str(folder), device="cpu") for folder in (long, tmp_path / "run"))
+    for name, tensor in encoder(before).state_dict().items():
+        assert torch.equal(tensor, encoder(after).state_dict()[name]), name
+    assert [type(module).__name__ for module in after] == ["Transformer", "Pooling", "Dense", "Normalize"]
+    matrix = after[2].linear.weight.detach().numpy()
+    text = tiny.text(20, 3)
+    by_matrix = matrix @ vectors_of(before, [text], "document")[0]
+    vector = SentenceTransformer(str(tmp_path / "run"), device="cpu").encode([text])[0]
+    assert np.abs(vector - by_matrix / np.linalg.norm(by_matrix)).max() < 1e-5
+    # Cut short and resumed it is the same; a second training goes on with the map that is there.
+    embed(*words, "--max_steps", 60, "--output_dir", "resumed")
+    embed(*words, "--max_steps", 120, "--output_dir", "resumed", "--resume_from_checkpoint")
+    assert np.array_equal(load_embedder(str(tmp_path / "resumed"), device="cpu")[2].linear.weight.detach(), matrix)
+    embed(*words, "--max_steps", 1, "--output_dir", "again", "--model_name_or_path", "run")
+    again = load_embedder(str(tmp_path / "again"), device="cpu")
+    assert len(again) == 4 and 0 < np.abs(again[2].linear.weight.detach().numpy() - matrix).max() < 0.1
+
+
+def test_a_map_has_defaults_of_its_own():
+    assert defaults(["--train", "map"])["learning_rate"] == 1e-4 and defaults(["--do_train"])["learning_rate"] == 2e-5
+
+
 def test_a_push_is_one_commit_of_a_folder_that_loads_and_names_no_path(
     long, tmp_path, embed, loopback_hub, monkeypatch
 ):
@@ -291,6 +335,8 @@ def test_a_push_is_one_commit_of_a_folder_that_loads_and_names_no_path(
         (["--do_train", "--train_file_path", "x", "--dropout", "1"], "--dropout 1.0 is no probability"),
         (["--do_train", "--train_file_path", "x", "--temperature", "0"], "--temperature 0.0 is not between"),
         (["--do_train"], "no text: give --train_file_path"),
+        (["--do_train", "--train_file_path", "x", "--train", "map", "--dropout", "0"], "--dropout has no part in"),
+        (["--do_train", "--train_file_path", "x", "--train", "head"], "--train: invalid choice: 'head'"),
         (
             ["--do_train", "--train_file_path", "x", "--min_length", "8"],
             "--min_length 8 and --max_length 4096 are no range",

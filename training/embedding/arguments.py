@@ -1,5 +1,6 @@
 """The flags of embed.py beside those that every training has."""
 
+from argparse import ArgumentParser
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,17 @@ DEFAULTS = {
     "save_steps": 500,
     "output_dir": "runs/embed",
 }
+# A step of the map costs next to nothing, so that it can have large batches and many epochs.
+MAP_DEFAULTS = {**DEFAULTS, "learning_rate": 1e-4, "per_device_train_batch_size": 128, "num_train_epochs": 10}
 OBJECTIVES = ("pieces", "pairs")
+PARTS = ("model", "map")
+
+
+def defaults(argv: list[str]) -> dict[str, object]:
+    """Those of the part that a command line trains."""
+    early = ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--train")
+    return MAP_DEFAULTS if early.parse_known_args(argv)[0].train == "map" else DEFAULTS
 
 
 @dataclass
@@ -38,6 +49,13 @@ class EmbedArguments(SharedArguments):
             "help": "pieces: the mean of the teacher's vectors of a document's pieces, from any text; pairs: a "
             "document is nearer to its question than the other documents of the batch.",
             "choices": OBJECTIVES,
+        },
+    )
+    train: str = field(
+        default="model",
+        metadata={
+            "help": "model: all weights; map: one square matrix after the model, which reads each text once.",
+            "choices": PARTS,
         },
     )
     train_file_path: str | None = field(
@@ -75,7 +93,8 @@ class EmbedArguments(SharedArguments):
         },
     )
     mini_batch_size: int = field(
-        default=2, metadata={"help": "Pairs that pass through the model at once, whatever the batch (objective pairs)."}
+        default=2,
+        metadata={"help": "Pairs, or with --train map texts, that pass through the model at once, whatever the batch."},
     )
 
     @property
@@ -115,6 +134,8 @@ class EmbedArguments(SharedArguments):
             raise UserError(f"--mini_batch_size {self.mini_batch_size} is below 1: give 1 or more")
         if self.objective == "pairs" and self.teacher_name_or_path is not None:
             raise UserError("--teacher_name_or_path has no part in --objective pairs: leave it out")
+        if self.train == "map" and self.dropout is not None:
+            raise UserError("--dropout has no part in --train map, whose model is not trained: leave it out")
         for flag, path, wanted in given:
             if wanted and not Path(str(path)).expanduser().exists():
                 raise UserError(f"{flag} {path!r} is not a file, nor a folder: check the path")

@@ -19,6 +19,7 @@ from training.runs.pushing import claim_push, publish
 
 from .arguments import EmbedArguments
 from .documents import documents, pairs, stretches
+from .map import add_map, from_map_on
 from .model import encoder, head, library, load_embedder, prompt
 from .pieces import mean, piece_vectors
 
@@ -66,7 +67,11 @@ def train(arguments: EmbedArguments, training_args: TrainingArguments) -> dict[s
 def _trainer(model: Any, arguments: EmbedArguments, training_args: TrainingArguments, this_run: dict[str, Any]) -> Any:
     st = library()
     losses = library("sentence_transformers.sentence_transformer.losses")
-    _freeze_unused(model)
+    if arguments.train == "map":
+        trained = from_map_on(model, add_map(model), arguments.mini_batch_size)
+    else:
+        trained = model
+        _freeze_unused(model)
     rows = partial(_rows, model, arguments, training_args)
     train_rows = rows(arguments.train_file_path, "--train_file_path") if training_args.do_train else None
     eval_rows = rows(arguments.val_file_path, "--val_file_path") if training_args.do_eval else None
@@ -74,14 +79,17 @@ def _trainer(model: Any, arguments: EmbedArguments, training_args: TrainingArgum
         field.name: getattr(training_args, field.name) for field in dataclasses.fields(TrainingArguments) if field.init
     }
     if arguments.objective == "pieces":
-        loss = losses.EmbedDistillLoss(model, distance_metric="cosine")
+        loss = losses.EmbedDistillLoss(trained, distance_metric="cosine")
         prompts = {"text": prompt(model, "document")}
         sampler = "batch_sampler"
     else:
-        # It equals MultipleNegativesRankingLoss, but takes a batch in parts, so that a large one fits the memory.
-        loss = losses.CachedMultipleNegativesRankingLoss(
-            model, scale=1 / arguments.temperature, mini_batch_size=arguments.mini_batch_size
-        )
+        if arguments.train == "map":
+            loss = losses.MultipleNegativesRankingLoss(trained, scale=1 / arguments.temperature)
+        else:
+            # The same, but it takes a batch in parts, so that a large one fits the memory.
+            loss = losses.CachedMultipleNegativesRankingLoss(
+                trained, scale=1 / arguments.temperature, mini_batch_size=arguments.mini_batch_size
+            )
         prompts = {"anchor": prompt(model, "query"), "positive": prompt(model, "document")}
         sampler = "no_duplicates"  # a document that comes twice in a batch would be its own counter-example
     given |= {"prompts": prompts, "batch_sampler": sampler}
@@ -93,11 +101,18 @@ def _trainer(model: Any, arguments: EmbedArguments, training_args: TrainingArgum
             pass
 
         def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-            _follow(model)
+            if trained is model:
+                _follow(model)
             super()._save(output_dir, state_dict)
 
+        def _load_from_checkpoint(self, checkpoint_path: str) -> None:
+            if trained is model:
+                super()._load_from_checkpoint(checkpoint_path)
+            else:  # a checkpoint is the whole model, in which the map is one module
+                model.load_state_dict(st.SentenceTransformer(checkpoint_path, device="cpu").state_dict())
+
     return Trainer(
-        model,
+        trained,
         st.SentenceTransformerTrainingArguments(**given),
         train_dataset=train_rows,
         eval_dataset=eval_rows,
