@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds the Dockerfile for real, without a Docker engine, and runs the quickstart in the image as its own user.
 #
-#   sudo tests/test_docker.sh                      about 15 minutes and 15 GB of scratch space under TMPDIR
+#   sudo tests/test_docker.sh          15 minutes, as many for the pages, and 15 GB of scratch space under TMPDIR
 #   sudo KEEP=/var/tmp/images tests/test_docker.sh   images stay in that folder, and what is there is not built again
 #
 # Needs root, buildah and debootstrap (Debian: apt-get install buildah debootstrap). The base image is made here from

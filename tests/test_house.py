@@ -338,7 +338,7 @@ def test_the_container_takes_its_settings_from_the_template():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(5400)
 def test_the_container_builds_and_runs():
     done = subprocess.run([ROOT / "tests" / "test_docker.sh"], capture_output=True, text=True)
     if done.returncode == 2 and "error: " in done.stderr:

@@ -104,6 +104,7 @@ def test_name_resolves_everywhere_and_nothing_else_does(checkpoint):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_converted_it_is_proven_and_still_understands(checkpoint, tmp_path):
     long = convert("embedded", tmp_path / "long", verify=False)
     report = verify("embedded", long)

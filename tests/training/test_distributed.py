@@ -241,7 +241,9 @@ def test_a_killed_finetuning_goes_on_bit_for_bit(material, tmp_path):
 def test_the_launcher_that_starts_one_process_is_what_the_configurations_avoid(tmp_path):
     """`--cpu --num_processes 2` really starts one process, which is why multi_gpu.yaml serves CPUs too."""
     script = tmp_path / "world.py"
-    script.write_text("from accelerate import PartialState\nprint('world', PartialState(cpu=True).num_processes)\n")
+    # One write a line: two processes share the pipe, and words that are written apart get mixed.
+    said = "sys.stdout.write(f'world {PartialState(cpu=True).num_processes}\\n')"
+    script.write_text(f"import sys\nfrom accelerate import PartialState\n{said}\n")
     launch = command(str(script), [], "cpu.yaml")
     silent = [*launch[:3], "--cpu", "--num_processes", "2", "--num_machines", "1", str(script)]
     seen = [
