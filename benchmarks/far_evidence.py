@@ -1,7 +1,7 @@
 """Does a reader join two places far apart, and in which languages? terms and babi_far, by language and task.
 
-    python -m benchmarks.far_evidence --data_dir data --bf16 --reader "looks again=space/far" \\
-        --reader "reads once=space/far@once" --reader "windows of 512=space/far@512" --output docs/far_evidence.json
+    python -m benchmarks.far_evidence --data_dir data --bf16 --reader "looks again=benchmarks/far_reader" \\
+        --reader "reads once=benchmarks/far_reader@once" --reader "windows of 512=benchmarks/far_reader@512"
 
 A reader is a label, a checkpoint or adapter, and after `@` how it reads: `once` (no second look) or the tokens of its
 windows. Questions are made from the seed 42. Points that are in --runs already are not run again. Writes OUTPUT.json,
@@ -24,7 +24,7 @@ from foundation.files import read_json, write_atomically
 def make_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         description="Exact match on terms and babi_far, by language and task, for several ways of reading.",
-        example='python -m benchmarks.far_evidence --data_dir data --reader "looks again=space/far"',
+        example='python -m benchmarks.far_evidence --data_dir data --reader "looks again=benchmarks/far_reader"',
     )
     parser.add_argument(
         "--reader", action="append", required=True, help="LABEL=CHECKPOINT[@once|@MAX_LENGTH]; may be repeated"
