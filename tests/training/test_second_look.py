@@ -130,6 +130,7 @@ def test_an_adapter_keeps_it_and_a_flag_overrides_it(base, tmp_path):
     succeed(SCRIPT, flags(base, data, tmp_path / "adapter", **more))
     written = tmp_path / "adapter" / "reading.json"
     assert json.loads(written.read_text()) == {"second_look": 3}
+    assert "the 3 likeliest places" in (tmp_path / "adapter" / "README.md").read_text()
     assert load_qa_model(str(tmp_path / "adapter" / "checkpoint-2"))[0].config.second_look == 3
     assert load_qa_model(str(tmp_path / "adapter"))[0].config.second_look == 3
     assert second_look.places_of(load_qa_model(str(tmp_path / "adapter"), second_look=0)[0]) == 0
