@@ -12,7 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,20 @@ def parse_reader(text: str) -> tuple[str, str, list[str]]:
     return label, checkpoint, ["--max_length", way] if way else []
 
 
+def parse_readers(texts: Sequence[str]) -> list[tuple[str, str, list[str]]]:
+    """All of them, before the first is run; two may not share a folder."""
+    readers = [parse_reader(text) for text in texts]
+    names = [folder_name(label) for label, *_ in readers]
+    for number, (label, *_) in enumerate(readers):
+        if names[number] in names[:number]:
+            raise UserError(f"--reader: the label {label!r} has the folder of an earlier one: give each its own")
+    return readers
+
+
+def folder_name(label: str) -> str:
+    return label.replace(" ", "_").replace("/", "_")
+
+
 def sets(args: argparse.Namespace) -> dict[str, list[str]]:
     """Name of a set to the flags of score.py that make it."""
     made = ["--tokens", str(args.tokens), "--rows", str(args.rows), "--background", f"{args.data_dir}/xquad"]
@@ -87,10 +101,11 @@ def main() -> None:
     from foundation import plots, tables
 
     args = make_parser().parse_args()
+    readers = parse_readers(args.reader)
     figures: dict[str, dict[str, dict[str, float]]] = {}
-    for label, checkpoint, flags in map(parse_reader, args.reader):
+    for label, checkpoint, flags in readers:
         for name, words in sets(args).items():
-            folder = Path(args.runs) / label.replace(" ", "_").replace("/", "_") / name
+            folder = Path(args.runs) / folder_name(label) / name
             words = [*words, "--model_name_or_path", checkpoint, *flags, *(["--bf16", "yes"] if args.bf16 else [])]
             figures.setdefault(label, {})[name] = exact_match(folder, words)
             print(f"{label}, {name}: {figures[label][name]}", file=sys.stderr)

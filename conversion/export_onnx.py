@@ -118,6 +118,12 @@ def _load(name: str, given: str) -> tuple[Any, tuple[str, ...]]:
     if architecture not in OUTPUTS:
         print(f"note: the head of {architecture} is left out, the encoder is exported", file=sys.stderr)
         architecture = "LongformerModel"
+    if getattr(config, "second_look", 0):
+        print(
+            f"note: the graph reads once, and this model was trained to look at {config.second_look} places again: run "
+            "it twice, as training/qa/second_look.py does",
+            file=sys.stderr,
+        )
     options = {"add_pooling_layer": False} if architecture == "LongformerModel" else {}
     model = getattr(transformers, architecture).from_pretrained(name, **options)
     return model.float().eval(), OUTPUTS[architecture]

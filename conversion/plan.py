@@ -184,6 +184,8 @@ def longformer_config(
         fields["tie_word_embeddings"] = False
     if mapping.architecture == "LongformerForQuestionAnswering":
         fields["document_token_type"] = document_token_type(source)
+        if hasattr(source, "second_look"):  # of a long model made longer: how often it was trained to read
+            fields["second_look"] = source.second_look
     for name in ("bos_token_id", "eos_token_id"):
         own = getattr(tokenizer, name)
         fields[name] = fields[name] if own is None else own

@@ -210,6 +210,7 @@ READ_SETTINGS = (
     *("dim", "n_layers", "n_heads", "hidden_dim", "activation", "dropout", "attention_dropout", "tile_from"),
     *("model_type", "architectures", "max_position_embeddings", "position_embedding_type", "attention_window"),
     *("pad_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "unk_token_id", "document_token_type"),
+    "second_look",
     *(
         "dtype",
         "torch_dtype",

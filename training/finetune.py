@@ -54,8 +54,8 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
     from training.finetuning.rows import load_rows
     from training.finetuning.trainer import QATrainer
     from training.finetuning.windows import make_windows
-    from training.qa.model import add_lora, check_max_length, is_adapter, load_qa_model, reads_at_most
-    from training.qa.second_look import write_places
+    from training.qa.model import add_lora, check_max_length, load_qa_model, reads_at_most
+    from training.qa.second_look import places_of
     from training.qa.windows import Windower
     from training.runs.checkpoints import MarkCheckpoints, identity, prepare_output_dir, train_and_save
     from training.runs.pushing import claim_push, publish
@@ -84,6 +84,11 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
         raise UserError(
             f"--random_positions is for Longformers, and {arguments.model_name_or_path!r} is of type "
             f"{model.config.model_type}: leave it out"
+        )
+    if training_args.do_train and arguments.look_share != FinetuneArguments.look_share and not places_of(model):
+        raise UserError(
+            f"--look_share {arguments.look_share} is of a second look, and this model reads once: give "
+            "--second_look too"
         )
     windower = Windower(
         tokenizer, max_length, arguments.doc_stride, arguments.max_question_length, arguments.do_lowercase
@@ -134,8 +139,6 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
         trainer.save_metrics("train", train_and_save(trainer, checkpoint))
     scores = trainer.evaluate() if training_args.do_eval else {}
     if training_args.should_save:
-        if training_args.do_train and is_adapter(model):
-            write_places(model, Path(str(training_args.output_dir)))
         if scores:
             save_evaluation(Path(str(training_args.output_dir)), trainer.answers, trainer.texts, scores)
         write_card(arguments, training_args, trainer, max_length, scores, rows.shares)

@@ -72,37 +72,49 @@ def pack(
             **{name: round(xquad["average"][name], 4) for name in METRICS},
         },
     }
-    reading = adapter / READING
-    if reading.is_file():
-        read_places(reading)
-    calibration = _calibration_to_keep(output_dir / CALIBRATION, content) if overwrite else None
+    reading = _bytes(adapter / READING)
+    places = read_places(adapter / READING) if reading is not None else 0
+    calibration = _calibration_to_keep(output_dir / CALIBRATION, content, reading) if overwrite else None
     with atomic_folder(output_dir, (*WRITTEN, CALIBRATION) if overwrite else None) as folder:
         if calibration is not None:
             (folder / CALIBRATION).write_bytes(calibration)
         (folder / "adapter_model.safetensors").write_bytes(content)
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-        if reading.is_file():
-            (folder / READING).write_bytes(reading.read_bytes())
+        if reading is not None:
+            (folder / READING).write_bytes(reading)
         write_scores(folder, scores)
-        _write_card(folder, output_dir / CARD, config, xquad, made_by, about)
+        _write_card(folder, output_dir / CARD, config, xquad, made_by, about, places)
     return output_dir
 
 
-def _calibration_to_keep(path: Path, weights: bytes) -> bytes | None:
-    """no_answer.json of the same weights, packed before; None where there is none."""
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _calibration_to_keep(path: Path, weights: bytes, reading: bytes | None) -> bytes | None:
+    """no_answer.json of the same weights and the same reading, packed before; None where there is none."""
     if not path.is_file():
         return None
-    packed = path.with_name("adapter_model.safetensors")
-    if not packed.is_file() or packed.read_bytes() != weights:
-        raise UserError(
-            f"--output_dir {str(path.parent)!r} holds {CALIBRATION}, which was measured on other weights: move it "
-            "elsewhere, pack again, and measure with benchmarks.no_answer --write_calibration"
-        )
+    for name, now, other in (
+        ("adapter_model.safetensors", weights, "on other weights"),
+        (READING, reading, f"with another {READING}"),
+    ):
+        if _bytes(path.with_name(name)) != now:
+            raise UserError(
+                f"--output_dir {str(path.parent)!r} holds {CALIBRATION}, which was measured {other}: move it "
+                "elsewhere, pack again, and measure with benchmarks.no_answer --write_calibration"
+            )
     return path.read_bytes()
 
 
 def _write_card(
-    folder: Path, before: Path, config: dict[str, Any], xquad: dict[str, Any], made_by: str, about: str
+    folder: Path,
+    before: Path,
+    config: dict[str, Any],
+    xquad: dict[str, Any],
+    made_by: str,
+    about: str,
+    places: int | None,
 ) -> None:
     """The card: licence, languages and base model from the base's own card, scores as the Hub shows them."""
     from huggingface_hub import ModelCardData
@@ -137,6 +149,7 @@ def _write_card(
         rank=config["r"],
         about=f"{about.strip()} " if about else "",
         made_by=made_by,
+        places=places,
         questions=" or ".join(f"{n:,}" for n in questions),
         rows=[*xquad["languages"].items(), ("average", xquad["average"])],
     )

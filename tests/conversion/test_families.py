@@ -101,6 +101,8 @@ def test_a_long_model_made_longer(tmp_path, head, capsys):
     name = next(name for name in tensors if name.endswith("layer.1.attention.self.query_global.weight"))
     tensors[name] = torch.randn_like(tensors[name])
     save_tensors(first, tensors)
+    if head == "ForQuestionAnswering":
+        edit_config(first, second_look=6)
     capsys.readouterr()
     longer = convert(str(first), tmp_path / "longer", max_pos=512)
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
@@ -113,6 +115,7 @@ def test_a_long_model_made_longer(tmp_path, head, capsys):
     assert torch.equal(load_tensors(longer)[positions], load_tensors(at_once)[positions])
     config = transformers.AutoConfig.from_pretrained(longer)
     assert (config.tile_from, config.attention_window) == (64, [128, 128])
+    assert getattr(config, "second_look", 0) == (6 if head == "ForQuestionAnswering" else 0)
     report = json.loads((longer / "conversion_report.json").read_text())
     assert report["proof"]["passed"] and any("97th global" in check["detail"] for check in report["proof"]["checks"])
 

@@ -48,9 +48,14 @@ def make_longformer(folder, head="Model", windows=(32, 16), types=2, vocab_size=
         ),
     ],
 )
-def test_exported_graph_takes_any_batch_length_and_mask(tmp_path, head, types):
+def test_exported_graph_takes_any_batch_length_and_mask(tmp_path, head, types, capsys):
     model = make_longformer(tmp_path / "long", head, types=types)
+    twice = head == "ForQuestionAnswering"
+    if twice:
+        model.config.second_look = 6
+        model.config.save_pretrained(tmp_path / "long")
     rows = export_onnx(str(tmp_path / "long"), tmp_path / "onnx", lengths=[64, 256, 512])
+    assert ("trained to look at 6 places again" in capsys.readouterr().err) == twice
     assert len(rows) == 6 and {row["global tokens"] > 0 for row in rows} == {True, False}
     assert max(row["difference"] for row in rows) < 2e-5
     files = {path.name for path in (tmp_path / "onnx").iterdir()}

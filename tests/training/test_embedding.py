@@ -336,6 +336,10 @@ def test_a_push_is_one_commit_of_a_folder_that_loads_and_names_no_path(
         (["--do_train", "--train_file_path", "x", "--temperature", "0"], "--temperature 0.0 is not between"),
         (["--do_train"], "no text: give --train_file_path"),
         (["--do_train", "--train_file_path", "x", "--train", "map", "--dropout", "0"], "--dropout has no part in"),
+        (
+            ["--do_train", "--train_file_path", "x", "--train", "map", "--dataloader_num_workers", "2"],
+            "--dataloader_num_workers 2 has no part in",
+        ),
         (["--do_train", "--train_file_path", "x", "--train", "head"], "--train: invalid choice: 'head'"),
         (
             ["--do_train", "--train_file_path", "x", "--min_length", "8"],

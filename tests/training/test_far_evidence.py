@@ -47,6 +47,12 @@ def test_what_is_no_reader_is_refused(text):
         far_evidence.parse_reader(text)
 
 
+def test_two_readers_of_one_folder_are_refused():
+    assert [label for label, *_ in far_evidence.parse_readers(["a=b", "c=b@once"])] == ["a", "c"]
+    with pytest.raises(UserError, match="the label 'a_b' has the folder of an earlier one"):
+        far_evidence.parse_readers(["a b=c", "a_b=c@once"])
+
+
 def test_every_set_is_one_that_score_takes(tmp_path):
     args = far_evidence.make_parser().parse_args(["--reader", "a=b"])
     for words in far_evidence.sets(args).values():

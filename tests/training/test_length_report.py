@@ -73,6 +73,11 @@ def test_each_way_scores_as_score_py_does(folder, made, tmp_path):
         assert kept["texts"] == texts
 
 
+def test_a_second_look_is_not_asked_of_the_short_model(folder, tmp_path):
+    content = report(folder, tmp_path / "out", "--short_model", str(folder / "short"), "--second_look", "2")
+    assert length.SHORT in content["ways"]
+
+
 def test_the_report_counts_what_was_read(folder, made):
     assert made["questions"] == 36 and made["whole_tokens"] == 64
     assert made["groups"][0]["by"] == "all" and made["groups"][0]["questions"] == 36

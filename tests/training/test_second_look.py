@@ -17,7 +17,7 @@ from training.qa.second_look import AROUND, LONGEST, likely_places
 from training.qa.windows import Windower, collate
 
 from . import qa_tiny
-from .launch import succeed
+from .launch import run, succeed
 from .test_finetune import SCRIPT, flags
 
 
@@ -130,8 +130,10 @@ def test_an_adapter_keeps_it_and_a_flag_overrides_it(base, tmp_path):
     succeed(SCRIPT, flags(base, data, tmp_path / "adapter", **more))
     written = tmp_path / "adapter" / "reading.json"
     assert json.loads(written.read_text()) == {"second_look": 3}
+    assert "the 3 likeliest places" in (tmp_path / "adapter" / "README.md").read_text()
+    assert load_qa_model(str(tmp_path / "adapter" / "checkpoint-2"))[0].config.second_look == 3
     assert load_qa_model(str(tmp_path / "adapter"))[0].config.second_look == 3
-    assert load_qa_model(str(tmp_path / "adapter"), second_look=0)[0].config.second_look == 0
+    assert second_look.places_of(load_qa_model(str(tmp_path / "adapter"), second_look=0)[0]) == 0
     assert load_qa_model(str(tmp_path / "adapter"), train_adapter=True)[0].config.second_look == 3
     mean = average([tmp_path / "adapter", tmp_path / "adapter"], tmp_path / "mean")
     assert (mean / "reading.json").read_bytes() == written.read_bytes()
@@ -153,6 +155,35 @@ def test_a_whole_model_keeps_it_in_its_config(base, tmp_path):
     assert second_look.places_of(wrapped) == 4
 
 
+def test_an_adapter_that_reads_once_says_so_where_its_base_looks_again(base, tmp_path):
+    model, tokenizer = load_qa_model(str(base), second_look=4)
+    model.save_pretrained(tmp_path / "again")
+    tokenizer.save_pretrained(tmp_path / "again")
+    again = str(tmp_path / "again")
+    once, _ = load_qa_model(again, second_look=0)
+    lora = SimpleNamespace(model_name_or_path=again, revision=None, lora_r=2, lora_alpha=4, lora_dropout=0.0)
+    wrapped = add_lora(once, lora)
+    wrapped.save_pretrained(tmp_path / "adapter")
+    second_look.write_places(wrapped, tmp_path / "adapter")
+    assert second_look.places_of(load_qa_model(str(tmp_path / "adapter"))[0]) == 0
+
+
+@pytest.mark.parametrize("places", ["many", 33, True])
+def test_a_config_that_says_no_number_is_named(base, tmp_path, places):
+    model, tokenizer = load_qa_model(str(base))
+    model.config.second_look = places
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=rf"^config\.json: second_look {places!r} is no number of places"):
+        load_qa_model(str(tmp_path))
+
+
+def test_a_share_of_no_second_look_is_refused(base, tmp_path):
+    data = qa_tiny.squad_file(tmp_path / "squad.json")
+    done = run(SCRIPT, flags(base, data, tmp_path / "out", do_train=True, look_share=0.7))
+    assert done.returncode == 2 and "--look_share 0.7 is of a second look" in done.stderr
+
+
 @pytest.mark.parametrize("places", [-1, 33])
 def test_a_number_out_of_range_is_refused(base, places):
     with pytest.raises(UserError, match=f"--second_look {places} is no number of places: give 0 to 32"):
@@ -163,4 +194,4 @@ def test_a_model_without_global_attention_is_refused(tmp_path):
     bert = qa_tiny.checkpoint(tmp_path / "bert", "bert")
     with pytest.raises(UserError, match=r"--second_look 6 is for Longformers.*of type bert"):
         load_qa_model(str(bert), second_look=6)
-    assert load_qa_model(str(bert), second_look=0)[0].config.second_look == 0
+    assert not hasattr(load_qa_model(str(bert), second_look=0)[0].config, "second_look")  # its config.json stays

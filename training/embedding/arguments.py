@@ -136,6 +136,11 @@ class EmbedArguments(SharedArguments):
             raise UserError("--teacher_name_or_path has no part in --objective pairs: leave it out")
         if self.train == "map" and self.dropout is not None:
             raise UserError("--dropout has no part in --train map, whose model is not trained: leave it out")
+        if self.train == "map" and training_args.dataloader_num_workers:
+            raise UserError(
+                f"--dataloader_num_workers {training_args.dataloader_num_workers} has no part in --train map: each "
+                "would read every text anew, epoch by epoch; leave it out"
+            )
         for flag, path, wanted in given:
             if wanted and not Path(str(path)).expanduser().exists():
                 raise UserError(f"{flag} {path!r} is not a file, nor a folder: check the path")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from foundation import cards
 from foundation.cards import public_path, public_words
 from training.corpora.sources import SOURCES, canonical_name
+from training.qa.second_look import places_of
 from training.runs.origin import origin_of
 
 from .arguments import FinetuneArguments
@@ -73,6 +74,7 @@ def write_card(
         command=shlex.join(
             ["accelerate", "launch", "training/finetune.py", *public_words(list(map(_public, sys.argv[1:])))]
         ),
+        places=places_of(model),
         max_length=max_length,
         doc_stride=arguments.doc_stride,
         steps=trainer.state.global_step,

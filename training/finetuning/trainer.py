@@ -1,6 +1,7 @@
 """transformers' Trainer with what extractive QA lacks there: span loss, length-mixed batches, evaluation by answers."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,6 +10,7 @@ from transformers import Trainer
 
 from training.qa import second_look
 from training.qa.answers import Answers
+from training.qa.model import is_adapter
 from training.qa.predict import predict
 from training.qa.windows import Windower
 from training.runs.checkpoints import explain_full_disk
@@ -94,6 +96,11 @@ class QATrainer(Trainer):
             logs["distil_error"] = torch.stack(self.distil_errors).mean().item()
             self.distil_errors.clear()
         super().log(logs, *args, **kwargs)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        if is_adapter(self.model):  # a whole model has it in its config.json
+            second_look.write_places(self.model, Path(str(output_dir or self.args.output_dir)))
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with explain_full_disk(f"a checkpoint into {self.args.output_dir}"):

@@ -101,9 +101,12 @@ def load_qa_model(
                 "adapter of training/finetune.py, which holds one"
             )
         model = _with_adapter(model, adapter, train_adapter, adapter_revision)
-        if second_look is None:
-            second_look = read_places(beside_model(adapter, READING, adapter_revision))
-    set_places(model, places_of(model) if second_look is None else second_look)
+    said_by = "--second_look"
+    if second_look is None and adapter is not None:
+        second_look, said_by = read_places(beside_model(adapter, READING, adapter_revision)), f"{READING}: second_look"
+    if second_look is None:
+        second_look, said_by = places_of(model), "config.json: second_look"
+    set_places(model, second_look, said_by)
     return model.eval(), tokenizer
 
 

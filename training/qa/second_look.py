@@ -27,20 +27,24 @@ def places_of(model: Any) -> int:
     return getattr(model.config, "second_look", 0)
 
 
-def set_places(model: Any, places: int, flag: str = "--second_look") -> None:
+def set_places(model: Any, places: int, said_by: str = "--second_look") -> None:
     """Let `model` look again at so many places; 0 lets it read once.
+
+    Args:
+        said_by: the flag or the file that gave the number.
 
     Raises:
         UserError: a number out of range, or a model without global attention.
     """
-    if not 0 <= places <= MOST:
-        raise UserError(f"{flag} {places} is no number of places: give 0 to {MOST}, 6 for example")
+    if type(places) is not int or not 0 <= places <= MOST:
+        raise UserError(f"{said_by} {places!r} is no number of places: give 0 to {MOST}, 6 for example")
     if places and model.config.model_type != "longformer":
         raise UserError(
-            f"{flag} {places} is for Longformers, whose places may see the whole document, and this model is of type "
-            f"{model.config.model_type}: leave it out"
+            f"{said_by} {places} is for Longformers, whose places may see the whole document, and this model is of "
+            f"type {model.config.model_type}: leave it out"
         )
-    model.config.second_look = places
+    if places != places_of(model):
+        model.config.second_look = places
 
 
 def read_places(path: Path | None) -> int | None:
@@ -54,8 +58,8 @@ def read_places(path: Path | None) -> int | None:
 
 
 def write_places(model: Any, folder: Path) -> None:
-    """Write reading.json beside an adapter; none for a model that reads once."""
-    if places_of(model):
+    """Write reading.json beside an adapter; none where neither its base nor its training has said anything."""
+    if hasattr(model.config, "second_look"):
         write_atomically(folder / READING, json.dumps({"second_look": places_of(model)}) + "\n")
 
 

@@ -91,7 +91,12 @@ def length_report(arguments: LengthArguments, state: Any) -> dict[str, Any]:
     if arguments.short_model:
         del reader
         short = replace(
-            arguments, model_name_or_path=arguments.short_model, adapter=None, revision=None, max_length=None
+            arguments,
+            model_name_or_path=arguments.short_model,
+            adapter=None,
+            revision=None,
+            max_length=None,
+            second_look=None,
         )
         reader = Reader(short, report["run"].get("short_model_commit"), state.device)
         answers[SHORT] = _answers(reader, SHORT, rows, _documents_of(reader.windower, rows), output_dir, state)
