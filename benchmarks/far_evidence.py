@@ -109,7 +109,8 @@ def main() -> None:
             words = [*words, "--model_name_or_path", checkpoint, *flags, *(["--bf16", "yes"] if args.bf16 else [])]
             figures.setdefault(label, {})[name] = exact_match(folder, words)
             print(f"{label}, {name}: {figures[label][name]}", file=sys.stderr)
-    setting = {name: getattr(args, name) for name in ("reader", "tokens", "parties", "rows", "bf16")}
+    setting = {name: getattr(args, name) for name in ("language", "task", "tokens", "parties", "rows", "bf16")}
+    setting["readers"] = {label: " ".join([Path(checkpoint).name, *flags]) for label, checkpoint, flags in readers}
     output = Path(args.output).with_suffix(".json")
     result = {"setting": setting, "processor": processor(), "exact_match": figures}
     write_atomically(output, json.dumps(result, ensure_ascii=False, indent=1) + "\n")

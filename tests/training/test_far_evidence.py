@@ -4,19 +4,19 @@ import json
 
 import pytest
 
-from benchmarks import far_evidence, meeting_place
+from benchmarks import far_evidence
 from foundation import tables
 from foundation.cli import UserError
 from tests.conftest import ROOT
 from training.score import read_command_line
 
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-FAR = json.loads((ROOT / "docs" / "far_evidence.json").read_text(encoding="utf-8"))
-MEETING = {way: ROOT / "docs" / "meeting_place" / f"{way}.json" for way in meeting_place.WAYS}
+FILES = sorted((ROOT / "docs").glob("far_evidence*.json"))
 
 
-def test_the_table_of_the_page_is_that_of_the_file():
-    header, rows = far_evidence.table(FAR["exact_match"])
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_table_of_the_page_is_that_of_the_file(file):
+    header, rows = far_evidence.table(json.loads(file.read_text(encoding="utf-8"))["exact_match"])
     assert tables.markdown(header, rows) in PAGE
     rows[0][1] += 0.01
     assert tables.markdown(header, rows) not in PAGE

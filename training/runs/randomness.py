@@ -23,8 +23,8 @@ class Use(IntEnum):
     BUFFER = 8  # how the sequences of a stream are shuffled
     CAP = 9  # which questions of a capped source are trained on
     QUESTION = 10  # which questions are asked in another language than their document's
-    LOOK = 12  # which updates learn from the second look
     STRETCH = 11  # how many tokens the stretches have that an embedding learns from
+    LOOK = 12  # which updates learn from the second look
 
 
 def random_stream(seed: int, use: Use, *numbers: int) -> np.random.Generator:
