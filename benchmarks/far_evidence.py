@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.length_curve import folder_name, reader_parts
 from benchmarks.machine import processor
 from foundation.cli import UserError, command_parser, run
 from foundation.files import read_json, write_atomically
@@ -43,8 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def parse_reader(text: str) -> tuple[str, str, list[str]]:
     """(label, checkpoint, flags of score.py) of `LABEL=CHECKPOINT[@once|@MAX_LENGTH]`."""
-    label, _, rest = text.partition("=")
-    checkpoint, _, way = rest.partition("@")
+    label, checkpoint, way = reader_parts(text)
     if not (label and checkpoint) or (way and way != "once" and not way.isdigit()):
         raise UserError(f"--reader {text!r} is not LABEL=CHECKPOINT, LABEL=CHECKPOINT@once or LABEL=CHECKPOINT@512")
     if way == "once":
@@ -60,10 +60,6 @@ def parse_readers(texts: Sequence[str]) -> list[tuple[str, str, list[str]]]:
         if names[number] in names[:number]:
             raise UserError(f"--reader: the label {label!r} has the folder of an earlier one: give each its own")
     return readers
-
-
-def folder_name(label: str) -> str:
-    return label.replace(" ", "_").replace("/", "_")
 
 
 def sets(args: argparse.Namespace) -> dict[str, list[str]]:

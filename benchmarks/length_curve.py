@@ -54,10 +54,20 @@ def line(curve: Mapping[str, Any], languages: Sequence[str]) -> tuple[list[int],
     return [paragraphs for paragraphs, _ in found], [f1 for _, f1 in found]
 
 
+def reader_parts(text: str) -> tuple[str, str, str]:
+    """What stands before `=`, behind it, and behind `@`; empty where it is missing."""
+    label, _, rest = text.partition("=")
+    checkpoint, _, way = rest.partition("@")
+    return label, checkpoint, way
+
+
+def folder_name(label: str) -> str:
+    return label.replace(" ", "_").replace("/", "_")
+
+
 def parse_reader(text: str) -> tuple[str, str, str | None]:
     """(label, checkpoint, window) of `LABEL=CHECKPOINT[@MAX_LENGTH]`."""
-    label, _, rest = text.partition("=")
-    checkpoint, _, window = rest.partition("@")
+    label, checkpoint, window = reader_parts(text)
     if not (label and checkpoint) or (window and not window.isdigit()):
         raise UserError(f"--reader {text!r} is not LABEL=CHECKPOINT or LABEL=CHECKPOINT@MAX_LENGTH")
     return label, checkpoint, window or None
@@ -83,7 +93,7 @@ def main() -> None:
     for label, checkpoint, window in map(parse_reader, args.reader):
         points = []
         for count in args.nr_concats:
-            folder = Path(args.runs) / label.replace(" ", "_").replace("/", "_") / str(count)
+            folder = Path(args.runs) / folder_name(label) / str(count)
             scores = score_point(folder, checkpoint, window, count, words)
             languages = {
                 name: {m: each[m] for m in ("exact_match", "f1")} for name, each in scores["languages"].items()
