@@ -8,6 +8,7 @@ system's into prose. An exception that nobody foresaw keeps its traceback.
 """
 
 import argparse
+import atexit
 import errno
 import os
 import re
@@ -69,16 +70,32 @@ def run(main: Callable[[], object]) -> NoReturn:
         main()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        _leave(130)
     except Exception as error:
         if isinstance(error, subprocess.CalledProcessError) and error.returncode == USER_ERROR and error.stderr is None:
-            sys.exit(USER_ERROR)  # a command of ours that this one called; it has said its sentence
+            _leave(USER_ERROR)  # a command of ours that this one called; it has said its sentence
         sentence = explain(error)
         if sentence is None or os.environ.get("DEBUG"):
             raise
         print(f"error: {sentence}", file=sys.stderr)
-        sys.exit(USER_ERROR)
-    sys.exit(0)
+        _leave(USER_ERROR)
+    _leave(0)
+
+
+def _leave(status: int) -> NoReturn:
+    """Leave the process; one of several goes without taking Python apart.
+
+    gloo's threads may still hold a tensor of the last exchange. One that lets go of it while Python is taken apart
+    aborts the process, and the launcher then calls a finished run a failure. PyTorch neither waits for these threads
+    nor stops them, not even in destroy_process_group (its pull request 179291).
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
+        sys.exit(status)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def explain(error: Exception) -> str | None:
