@@ -79,3 +79,10 @@ def span_loss(outputs: Any, starts: torch.Tensor, ends: torch.Tensor, allowed: t
         at_gold = log_p.gather(1, gold.clamp(min=0)).masked_fill(gold == IGNORED, float("-inf"))
         losses.append(-at_gold.logsumexp(dim=-1))
     return (losses[0] + losses[1]).mean() / 2
+
+
+def gold_spans(starts: torch.Tensor, ends: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    """(windows, tokens), True on the tokens of any gold span, `NO_ANSWER` among them."""
+    positions = torch.arange(allowed.shape[1], device=allowed.device)[:, None]
+    given = starts != IGNORED
+    return ((positions >= starts[:, None]) & (positions <= ends[:, None]) & given[:, None]).any(-1)

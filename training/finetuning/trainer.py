@@ -18,7 +18,7 @@ from training.runs.order import EpochSampler, LengthMixedSampler
 from training.runs.randomness import Use, random_stream
 from training.scoring.report import over_languages
 
-from .batches import span_loss
+from .batches import gold_spans, span_loss
 from .distillation import ShortReader
 from .features import NO_ANSWER
 
@@ -80,13 +80,17 @@ class QATrainer(Trainer):
         # All windows of an update alike, on every process: a sharded model's forward needs all of them.
         draw = random_stream(self.args.seed, Use.LOOK, self.state.global_step).random()
         places = second_look.places_of(self.model) if draw < self.look_share else 0
-        outputs = second_look.read(model, inputs, places, output_hidden_states=self.short_reader is not None)
+        # The short reader compares whole documents, and a second look has parts of them.
+        short_reader = None if places else self.short_reader
+        outputs = second_look.read(
+            model, inputs, places, gold_spans(**gold), output_hidden_states=short_reader is not None
+        )
         loss = span_loss(outputs, **gold)
-        if self.short_reader is not None:
+        if short_reader is not None:
             document = gold["allowed"].clone()
             document[:, NO_ANSWER] = False
             part = paragraph if self.distil_part == "paragraph" else document
-            error = self.short_reader.error(inputs["input_ids"], outputs.hidden_states[-1], document, part)
+            error = short_reader.error(inputs["input_ids"], outputs.hidden_states[-1], document, part)
             self.distil_errors.append(error.detach())
             loss = loss + self.distil_weight * error
         return (loss, outputs) if return_outputs else loss

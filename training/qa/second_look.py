@@ -1,10 +1,14 @@
-"""A second look: the places that a first reading finds likely see the whole document before they are judged again.
+"""A second look: the likeliest places of a long document are read again, side by side.
 
 Beyond its window a token of a Longformer meets another one only through global tokens, and these are the question's.
-What is said of a party on one page and what it owes on another meet in none of them. So a document may be read twice:
-the likeliest places of the first reading get global attention too, and the second reading's logits count. The weights
-are the same; they have to be trained so (`finetune.py --second_look`). It is Longformer's own mechanism (paper, section
-3.1), with the tokens chosen by the model in the place of the task.
+What is said of a party on one page and what it owes on another meet in none of them. So a document may be read twice.
+After the first reading its likeliest places are cut out and read again behind the question, as one short text in which
+every token sees every other (Longformer paper, section 3.1: all of them global), and the logits of that count. However
+far apart two places stand, there they are neighbours, and their order is that of the document. The weights are the
+same; they have to be trained so (`finetune.py --second_look`).
+
+A place is likely for one of two reasons: it shares words with the question that are rare in the document, or the first
+reading finds an answer there. The first half of the places are of the first kind, as far as there are shared words.
 """
 
 import json
@@ -17,9 +21,10 @@ from foundation.cli import UserError
 from foundation.files import read_json, write_atomically
 from foundation.model_files import READING
 
-AROUND = 20  # tokens to either side of a place's first one: about a sentence
+AROUND = 12  # tokens to either side of a place's middle: a short sentence
 LONGEST = 30  # tokens of the spans that make a place likely
 MOST = 32  # places; more would be most of a short document
+NEVER = -1e4  # logit of a token that was not read again: no share of any softmax, and finite in float16 too
 
 
 def places_of(model: Any) -> int:
@@ -37,10 +42,10 @@ def set_places(model: Any, places: int, said_by: str = "--second_look") -> None:
         UserError: a number out of range, or a model without global attention.
     """
     if type(places) is not int or not 0 <= places <= MOST:
-        raise UserError(f"{said_by} {places!r} is no number of places: give 0 to {MOST}, 6 for example")
+        raise UserError(f"{said_by} {places!r} is no number of places: give 0 to {MOST}, 16 for example")
     if places and model.config.model_type != "longformer":
         raise UserError(
-            f"{said_by} {places} is for Longformers, whose places may see the whole document, and this model is of "
+            f"{said_by} {places} is for Longformers, in which chosen tokens see the whole text, and this model is of "
             f"type {model.config.model_type}: leave it out"
         )
     if places != places_of(model):
@@ -63,41 +68,99 @@ def write_places(model: Any, folder: Path) -> None:
         write_atomically(folder / READING, json.dumps({"second_look": places_of(model)}) + "\n")
 
 
-def likely_places(
-    start_logits: torch.Tensor, end_logits: torch.Tensor, document: torch.Tensor, places: int
-) -> torch.Tensor:
-    """True on the surroundings of the `places` likeliest answers of each sequence, none within AROUND of another.
+def answer_scores(start_logits: torch.Tensor, end_logits: torch.Tensor, document: torch.Tensor) -> torch.Tensor:
+    """The best span that begins at each token: (sequences, tokens).
 
     Args:
         start_logits, end_logits, document: (sequences, tokens); `document` is True where an answer may be.
     """
     outside = torch.finfo(torch.float32).min
-    starts = start_logits.float().masked_fill(~document, outside)
     ends = end_logits.float().masked_fill(~document, outside)
     beyond = ends.new_full((len(ends), LONGEST - 1), outside)
-    scores = starts + torch.cat([ends, beyond], 1).unfold(1, LONGEST, 1).amax(-1)
-    positions = torch.arange(starts.shape[1], device=starts.device)
+    return start_logits.float() + torch.cat([ends, beyond], 1).unfold(1, LONGEST, 1).amax(-1)
+
+
+def word_scores(input_ids: torch.Tensor, question: torch.Tensor, document: torch.Tensor) -> torch.Tensor:
+    """How much of the question stands around each token: (sequences, tokens), 0 where nothing does.
+
+    A document token that the question has too counts with log(tokens of the document / times it stands there), less the
+    farther it is, and nothing beyond AROUND.
+
+    Args:
+        input_ids, question, document: (sequences, tokens); the latter are True on the question and on the document.
+    """
+    weights = torch.zeros(input_ids.shape, device=input_ids.device)
+    for row, ids in enumerate(input_ids):
+        words, place, times = ids[document[row]].unique(return_inverse=True, return_counts=True)
+        rare = torch.log(document[row].sum() / times)
+        weights[row, document[row]] = (rare * torch.isin(words, ids[question[row]]))[place]
+    nearness = 1 - torch.arange(-AROUND, AROUND + 1, device=weights.device).abs() / (AROUND + 1)
+    return torch.nn.functional.conv1d(weights[:, None], nearness[None, None], padding=AROUND)[:, 0]
+
+
+def likely_places(words: torch.Tensor, answers: torch.Tensor, document: torch.Tensor, places: int) -> torch.Tensor:
+    """True on the surroundings of the likeliest places of each sequence, whose middles lie more than AROUND apart.
+
+    Args:
+        words, answers: the scores (sequences, tokens) of `word_scores` and `answer_scores`.
+        document: (sequences, tokens), True where a place may be.
+    """
+    positions = torch.arange(document.shape[1], device=document.device)
     found, left = torch.zeros_like(document), document.clone()
-    for _ in range(places):
-        first = scores.masked_fill(~left, -torch.inf).argmax(1, keepdim=True)
-        near = (positions - first).abs() <= AROUND
+    answers = answers.masked_fill(~document, -torch.inf)
+    for number in range(places):
+        shared = words.masked_fill(~left, 0)
+        by_words = (number < places // 2) & (shared > 0).any(1, keepdim=True)
+        scores = torch.where(by_words, shared, answers.masked_fill(~left, -torch.inf))
+        near = (positions - scores.argmax(1, keepdim=True)).abs() <= AROUND
         found |= near & left.any(1, keepdim=True)
         left &= ~near
     return found & document
 
 
-def read(model: Any, batch: dict[str, torch.Tensor], places: int, **options: Any) -> Any:
+def read(
+    model: Any, batch: dict[str, torch.Tensor], places: int, seen: torch.Tensor | None = None, **options: Any
+) -> Any:
     """The model's output for a batch of `collate`, after a second look if `places` is above 0.
+
+    A document of no more tokens than its places could have is read once. Of the others the logits are the second
+    reading's, and NEVER on what it left out.
 
     Args:
         batch: on the model's device.
+        seen: (sequences, tokens), True on what the second reading must not leave out, with its surroundings: an answer
+            to learn from.
         options: more keywords of the model's forward.
     """
-    if places:
-        with torch.no_grad():
-            first = model(**batch)
-        asked, attended = batch["global_attention_mask"], batch["attention_mask"] > 0
-        inside = torch.nn.functional.pad(attended[:, 1:], (0, 1))  # without the last token, which closes the sequence
-        seen = likely_places(first.start_logits, first.end_logits, inside & (asked == 0), places)
-        batch = {**batch, "global_attention_mask": asked | seen.long()}
-    return model(**batch, **options)
+    attended, question = batch["attention_mask"] > 0, batch["global_attention_mask"] > 0
+    document = attended & ~question
+    document &= torch.nn.functional.pad(attended[:, 1:], (0, 1))  # without the last token, which closes the sequence
+    long = document.sum(1, keepdim=True) > places * (2 * AROUND + 1)
+    if not places or not long.any():
+        return model(**batch, **options)
+    with torch.no_grad():
+        first = model(**batch)
+    words = word_scores(batch["input_ids"], question, document)
+    likely = likely_places(words, answer_scores(first.start_logits, first.end_logits, document), document, places)
+    kept = attended & (~document | likely | ~long)
+    if seen is not None:
+        around = torch.nn.functional.max_pool1d(seen.float()[:, None], 2 * AROUND + 1, 1, AROUND)[:, 0]
+        kept |= (around > 0) & document
+    where, filled = gather_order(kept)
+    short = {name: tensor.gather(1, where) for name, tensor in batch.items() if name != "position_ids"}
+    short["input_ids"] = short["input_ids"].masked_fill(~filled, model.config.pad_token_id)
+    short["attention_mask"] = short["attention_mask"] * filled
+    short["global_attention_mask"] = (short["global_attention_mask"] | long.long()) * filled
+    outputs = model(**short, **options)
+    for name in ("start_logits", "end_logits"):
+        logits = outputs[name]
+        outputs[name] = logits.new_full(kept.shape, NEVER).masked_scatter(kept, logits[filled])
+    return outputs
+
+
+def gather_order(kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(where, filled), both (sequences, most kept of any): the places of the kept tokens in order, then of some other
+    token; and True on the former."""
+    width = int(kept.sum(1).max())
+    where = (~kept).to(torch.uint8).sort(dim=1, stable=True).indices[:, :width]
+    return where, kept.gather(1, where)
