@@ -1,6 +1,7 @@
 """A second look: its places are the likeliest, the second reading is the native model's, and the setting travels."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from training.average_adapters import average
 from training.qa import second_look
 from training.qa.model import add_lora, load_qa_model
 from training.qa.predict import read_windows
-from training.qa.second_look import AROUND, LONGEST, likely_places
+from training.qa.second_look import AROUND, LONGEST, answer_scores, likely_places, word_scores
 from training.qa.windows import Windower, collate
 
 from . import qa_tiny
@@ -21,40 +22,71 @@ from .launch import run, succeed
 from .test_finetune import SCRIPT, flags
 
 
-def by_hand(starts, ends, document, places):
+def likeliest_spans(starts, ends, inside):
     """The definition, span by span."""
-    inside = [i for i, yes in enumerate(document) if yes]
-    best = {i: max(starts[i] + ends[j] for j in inside if i <= j < i + LONGEST) for i in inside}
+    return {i: max(starts[i] + ends[j] for j in inside if i <= j < i + LONGEST) for i in inside}
+
+
+def shared_words(ids, question, inside, around):
+    """The definition, token by token."""
+    document = [ids[i] for i in inside]
+    weights = {i: math.log(len(inside) / document.count(ids[i])) if ids[i] in question else 0.0 for i in inside}
+    return {
+        i: sum(weight * (1 - abs(i - j) / (around + 1)) for j, weight in weights.items() if abs(i - j) <= around)
+        for i in inside
+    }
+
+
+def by_hand(words, answers, inside, places, around):
+    """The definition, place by place."""
     found: set[int] = set()
     left = set(inside)
-    for _ in range(places):
+    for number in range(places):
         if not left:
             break
-        first = max(sorted(left), key=lambda i: best[i])
-        near = set(range(first - AROUND, first + AROUND + 1))
+        by_words = number < places // 2 and any(words[i] > 0 for i in left)
+        first = max(sorted(left), key=lambda i: (words if by_words else answers)[i])
+        near = set(range(first - around, first + around + 1))
         found |= near & set(inside)
         left -= near
-    return [i in found for i in range(len(document))]
+    return found
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("places", [1, 3, 9])
 def test_places_are_the_likeliest_that_do_not_touch(seed, places):
     rng = np.random.default_rng(seed)
-    length = int(rng.integers(5, 300))
+    length = int(rng.integers(9, 300))
     prefix = int(rng.integers(1, 5))
     starts, ends = rng.normal(size=(2, 2, length)).astype(np.float32)
-    document = np.zeros((2, length), dtype=bool)
+    ids = rng.integers(0, 40, size=(2, length))
+    document, question = np.zeros((2, 2, length), dtype=bool)
     document[0, prefix : length - 1] = True
     document[1, prefix : max(prefix + 1, length // 2)] = True
-    ours = likely_places(*map(torch.from_numpy, (starts, ends, document)), places)
+    question[:, :prefix] = True
+    inside, asked = torch.from_numpy(document), torch.from_numpy(question)
+    words = word_scores(torch.from_numpy(ids), asked, inside)
+    answers = answer_scores(torch.from_numpy(starts), torch.from_numpy(ends), inside)
+    ours = likely_places(words, answers, inside, places)
     for row in range(2):
-        assert ours[row].tolist() == by_hand(starts[row], ends[row], document[row], places)
+        tokens = [i for i in range(length) if document[row, i]]
+        shared = shared_words(ids[row].tolist(), set(ids[row, :prefix].tolist()), tokens, AROUND)
+        spans = likeliest_spans(starts[row], ends[row], tokens)
+        np.testing.assert_allclose([words[row, i] for i in tokens], [shared[i] for i in tokens], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose([answers[row, i] for i in tokens], [spans[i] for i in tokens], rtol=1e-5)
+        assert set(np.nonzero(ours[row].numpy())[0]) == by_hand(words[row].tolist(), spans, tokens, places, AROUND)
+
+
+def test_without_shared_words_every_place_is_a_likely_answer():
+    words, answers = torch.zeros(1, 200), torch.zeros(1, 200)
+    answers[0, [20, 90, 150]] = torch.tensor([3.0, 2.0, 1.0])
+    found = likely_places(words, answers, torch.ones(1, 200, dtype=torch.bool), 3)
+    assert found[0].nonzero()[:, 0].tolist() == [i + d for i in (20, 90, 150) for d in range(-AROUND, AROUND + 1)]
 
 
 def test_an_empty_document_has_no_place():
     nothing = torch.zeros(1, 7, dtype=torch.bool)
-    assert not likely_places(torch.randn(1, 7), torch.randn(1, 7), nothing, 3).any()
+    assert not likely_places(torch.rand(1, 7), torch.randn(1, 7), nothing, 3).any()
 
 
 @pytest.fixture(scope="module")
@@ -70,47 +102,84 @@ def base(tmp_path_factory):
     return folder
 
 
-def batch_of(model, tokenizer):
+QUESTION = "runs over?"
+LONG, SHORT = "the water runs over river to a sea 3. It is älvar. " * 3, "over text"
+
+
+def batch_of(model, tokenizer, *texts):
     windower = Windower(tokenizer, 60, 8)
-    texts = ["the water runs over river to a sea 3. It is älvar. " * 3, "over text"]
-    windows = [next(windower.windows("runs over?", windower.document(text))) for text in texts]
+    windows = [next(windower.windows(QUESTION, windower.document(text))) for text in texts]
     return windows, collate(windows, model.config, tokenizer.pad_token_id)
 
 
-def test_the_second_reading_is_the_native_model_s_with_those_places_global(base, monkeypatch):
-    monkeypatch.setattr(second_look, "AROUND", 3)
-    model, tokenizer = load_qa_model(str(base), second_look=2)
-    windows, batch = batch_of(model, tokenizer)
+def test_the_second_reading_is_the_native_model_s_of_the_text_cut_out(base, monkeypatch):
+    monkeypatch.setattr(second_look, "AROUND", 2)
+    model, tokenizer = load_qa_model(str(base), second_look=4)
+    (window,), batch = batch_of(model, tokenizer, LONG)
+    ids, prefix = window.input_ids.tolist(), window.prefix_length
+    inside = list(range(prefix, len(ids) - 1))
     native = LongformerForQuestionAnswering.from_pretrained(base).eval()
     with torch.no_grad():
         first = native(**batch)
-        mask = batch["global_attention_mask"].clone()
-        for row, window in enumerate(windows):
-            inside = [window.prefix_length <= i < len(window) - 1 for i in range(mask.shape[1])]
-            monkeypatch.setitem(globals(), "AROUND", 3)
-            places = by_hand(first.start_logits[row].tolist(), first.end_logits[row].tolist(), inside, 2)
-            mask[row] |= torch.tensor(places).long()
-        again = native(**{**batch, "global_attention_mask": mask})
-    assert (mask.sum(1) > batch["global_attention_mask"].sum(1)).all()
-    read = read_windows(model, windows, tokenizer.pad_token_id, 5, 10)
-    torch.testing.assert_close(read.start_logits, again.start_logits, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(read.end_logits, again.end_logits, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(read.start_logits, first.start_logits, atol=1e-3)
+        words = shared_words(ids, set(ids[:prefix]), inside, 2)
+        spans = likeliest_spans(first.start_logits[0].tolist(), first.end_logits[0].tolist(), inside)
+        places = by_hand(words, spans, inside, 4, 2)
+        assert len(places) < len(inside)
+        kept = [i for i in range(len(ids)) if i in places or i not in inside]
+        text = torch.tensor([[ids[i] for i in kept]])
+        again = native(text, torch.ones_like(text), global_attention_mask=torch.ones_like(text))
+    read = read_windows(model, [window], tokenizer.pad_token_id, 5, 10)
+    for ours, theirs in ((read.start_logits, again.start_logits), (read.end_logits, again.end_logits)):
+        torch.testing.assert_close(ours[0, kept], theirs[0], rtol=1e-4, atol=1e-5)
+        assert all(ours[0, i] == second_look.NEVER for i in inside if i not in places)
+    assert not torch.allclose(read.start_logits[0, kept], first.start_logits[0, kept], atol=1e-3)
+    assert all({prefix + span.start, prefix + span.end} <= places for span in read.spans[0][0])
     once, _ = load_qa_model(str(base), second_look=0)
-    read_once = read_windows(once, windows, tokenizer.pad_token_id, 5, 10)
+    read_once = read_windows(once, [window], tokenizer.pad_token_id, 5, 10)
     torch.testing.assert_close(read_once.start_logits, first.start_logits, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_every_weight_learns_from_the_second_reading_alone(base, half):
-    """Also under autocast, where copies of the weights are kept that the first reading made without gradients."""
+def test_a_short_document_is_read_once_in_any_company(base, monkeypatch):
+    """Also beside a long one, whose second reading is what it is alone."""
+    monkeypatch.setattr(second_look, "AROUND", 2)
+    model, tokenizer = load_qa_model(str(base), second_look=4)
+    windows, batch = batch_of(model, tokenizer, LONG, SHORT)
+    with torch.no_grad():
+        plain = model(**batch_of(model, tokenizer, SHORT)[1])
+        both = second_look.read(model, batch, 4)
+        long = second_look.read(model, batch_of(model, tokenizer, LONG)[1], 4)
+        short = second_look.read(model, batch_of(model, tokenizer, SHORT)[1], 4)
+    size = len(windows[1])
+    torch.testing.assert_close(short.start_logits, plain.start_logits)
+    torch.testing.assert_close(both.start_logits[1, :size], plain.start_logits[0, :size], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(both.end_logits[0], long.end_logits[0], rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_to_be_learned_is_read_again_with_its_surroundings(base, monkeypatch):
+    monkeypatch.setattr(second_look, "AROUND", 2)
     model, tokenizer = load_qa_model(str(base), second_look=2)
-    _, batch = batch_of(model, tokenizer)
+    (window,), batch = batch_of(model, tokenizer, LONG)
+    inside = range(window.prefix_length, len(window) - 1)
+    with torch.no_grad():
+        left_out = (second_look.read(model, batch, 2).start_logits[0] == second_look.NEVER).tolist()
+        gold = next(i for i in inside if left_out[i] and left_out[i + 1])
+        seen = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
+        seen[0, [0, gold, gold + 1]] = True
+        learned = (second_look.read(model, batch, 2, seen).start_logits[0] == second_look.NEVER).tolist()
+    assert [learned[i] for i in inside] == [left_out[i] and not gold - 2 <= i <= gold + 3 for i in inside]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_every_weight_learns_from_the_second_reading_alone(base, half, monkeypatch):
+    """Also under autocast, where copies of the weights are kept that the first reading made without gradients."""
+    monkeypatch.setattr(second_look, "AROUND", 2)
+    model, tokenizer = load_qa_model(str(base), second_look=2)
+    _, batch = batch_of(model, tokenizer, LONG)
 
     def gradients(read):
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            read().start_logits[:, 5].sum().backward()
+            read().start_logits[:, 0].sum().backward()
         return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
     seen = {}

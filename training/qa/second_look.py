@@ -24,7 +24,7 @@ from foundation.model_files import READING
 AROUND = 12  # tokens to either side of a place's middle: a short sentence
 LONGEST = 30  # tokens of the spans that make a place likely
 MOST = 32  # places; more would be most of a short document
-NEVER = -1e4  # logit of a token that was not read again: no share of any softmax, and finite in float16 too
+NEVER = float("-inf")  # logit of a token that was not read again: it begins and ends no answer
 
 
 def places_of(model: Any) -> int:
