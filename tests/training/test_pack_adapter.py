@@ -55,13 +55,13 @@ def test_packed_adapter_answers_alike_in_half_the_bytes(tmp_path):
     pack(tmp_path / "adapter", XQUAD, "another command", packed, overwrite=True)
     assert "another command" in (packed / "README.md").read_text()
     assert json.loads((packed / "no_answer.json").read_text()) == {"threshold": 1.5}
-    assert "reads a document twice" not in card
+    assert "reads a long document twice" not in card
     (tmp_path / "adapter" / "reading.json").write_text('{"second_look": 6}')
     with pytest.raises(UserError, match=r"measured with another reading\.json"):
         pack(tmp_path / "adapter", XQUAD, "", packed, overwrite=True)
     twice = pack(tmp_path / "adapter", XQUAD, "", tmp_path / "twice")
     assert json.loads((twice / "reading.json").read_text()) == {"second_look": 6}
-    assert "the 6 likeliest places" in (twice / "README.md").read_text()
+    assert "its 6 likeliest places" in (twice / "README.md").read_text()
     (tmp_path / "adapter" / "reading.json").unlink()
     weights = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     save_file(

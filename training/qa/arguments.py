@@ -22,8 +22,8 @@ class QuestionArguments(DataArguments):
     second_look: int | None = field(
         default=None,
         metadata={
-            "help": "Read twice: this many likely places see the whole document before they are judged again (0: read "
-            "once; what the model was trained for if not given)."
+            "help": "Read long documents twice: this many likely places again, side by side (0: read once; what the "
+            "model was trained for if not given)."
         },
     )
     do_lowercase: bool = field(

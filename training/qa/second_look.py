@@ -132,11 +132,13 @@ def read(
             to learn from.
         options: more keywords of the model's forward.
     """
+    if not places:
+        return model(**batch, **options)
     attended, question = batch["attention_mask"] > 0, batch["global_attention_mask"] > 0
     document = attended & ~question
     document &= torch.nn.functional.pad(attended[:, 1:], (0, 1))  # without the last token, which closes the sequence
     long = document.sum(1, keepdim=True) > places * (2 * AROUND + 1)
-    if not places or not long.any():
+    if not long.any():
         return model(**batch, **options)
     with torch.no_grad():
         first = model(**batch)
