@@ -10,6 +10,7 @@ two that were started apart share no axes.
 
 import argparse
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def average(
     import torch
     from safetensors.torch import load_file, save_file
 
+    from training.qa.second_look import read_places
+
     if len(adapters) < 2:
         raise UserError("--adapter names one folder: give two or more to average")
     shares = list(weights) if weights else [1 / len(adapters)] * len(adapters)
@@ -73,12 +76,13 @@ def average(
             raise UserError(f"--adapter {str(adapter)!r} does not hold the tensors of {str(adapters[0])!r}")
         for name, tensor in tensors.items():
             mean[name] = mean.get(name, torch.zeros(tensor.shape)) + share * tensor.float()
-    looks = {path.read_text(encoding="utf-8") for adapter in adapters if (path := adapter / READING).is_file()}
+    looks = {read_places(path) if (path := adapter / READING).is_file() else None for adapter in adapters}
     if len(looks) > 1:
-        raise UserError(f"--adapter: their {READING} differ, {' and '.join(map(str.strip, sorted(looks)))}: keep one")
+        said = " and ".join(sorted("no file" if each is None else str(each) for each in looks))
+        raise UserError(f"--adapter: the second_look of their {READING} differs, {said}: write the same one beside all")
     with atomic_folder(output_dir, (WEIGHTS, CONFIG, READING) if overwrite else None) as folder:
-        for reading in looks:
-            (folder / READING).write_text(reading, encoding="utf-8")
+        if (adapters[0] / READING).is_file():
+            shutil.copyfile(adapters[0] / READING, folder / READING)
         save_file(mean, folder / WEIGHTS, metadata={"format": "pt"})
         (folder / CONFIG).write_text(json.dumps(configs[0], indent=2, sort_keys=True) + "\n")
     return output_dir

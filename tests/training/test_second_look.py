@@ -209,7 +209,11 @@ def test_an_adapter_keeps_it_and_a_flag_overrides_it(base, tmp_path):
     written.write_text('{"second_look": "many"}')
     with pytest.raises(UserError, match="no whole number second_look"):
         load_qa_model(str(tmp_path / "adapter"))
-    with pytest.raises(UserError, match=r"their reading\.json differ"):
+    written.write_text('{"second_look": 4}')
+    with pytest.raises(UserError, match=r"the second_look of their reading\.json differs, 3 and 4: write the same"):
+        average([tmp_path / "adapter", mean], tmp_path / "other")
+    written.unlink()
+    with pytest.raises(UserError, match=r"reading\.json differs, 3 and no file: write the same"):
         average([tmp_path / "adapter", mean], tmp_path / "other")
 
 
