@@ -207,8 +207,9 @@ def _finetune_arguments(model, output_dir, **changed):
 
 
 @pytest.mark.slow
-def test_two_processes_finetune_like_one_and_write_the_same_predictions(material, tmp_path):
-    few = {"max_train_samples": 10}  # epochs end within the 20 steps, each in the middle of an update
+@pytest.mark.parametrize("looks", [{}, {"second_look": 1, "look_share": 0.7}], ids=["reads once", "looks again"])
+def test_two_processes_finetune_like_one_and_write_the_same_predictions(material, tmp_path, looks):
+    few = {"max_train_samples": 10, **looks}  # epochs end within the 20 steps, each in the middle of an update
     told = succeed(FINETUNE, _finetune_arguments(material / "plain", tmp_path / "one", **few))
     windows = int(re.findall(r"became (\d+) training windows", told)[0])
     assert windows % 4 and windows < 20 * 4 / 2

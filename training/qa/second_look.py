@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import extract_model_from_parallel
 
 from foundation.cli import UserError
 from foundation.files import read_json, write_atomically
@@ -138,7 +139,7 @@ def read(
     document = attended & ~question
     document &= torch.nn.functional.pad(attended[:, 1:], (0, 1))  # without the last token, which closes the sequence
     long = document.sum(1, keepdim=True) > places * (2 * AROUND + 1)
-    if not long.any():
+    if not long.any() and not _one_of_several():
         return model(**batch, **options)
     with torch.no_grad():
         first = model(**batch)
@@ -150,7 +151,8 @@ def read(
         kept |= (around > 0) & document
     where, filled = gather_order(kept)
     short = {name: tensor.gather(1, where) for name, tensor in batch.items() if name != "position_ids"}
-    short["input_ids"] = short["input_ids"].masked_fill(~filled, model.config.pad_token_id)
+    padding = extract_model_from_parallel(model).config.pad_token_id
+    short["input_ids"] = short["input_ids"].masked_fill(~filled, padding)
     short["attention_mask"] = short["attention_mask"] * filled
     short["global_attention_mask"] = (short["global_attention_mask"] | long.long()) * filled
     outputs = model(**short, **options)
@@ -166,3 +168,9 @@ def gather_order(kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     width = int(kept.sum(1).max())
     where = (~kept).to(torch.uint8).sort(dim=1, stable=True).indices[:, :width]
     return where, kept.gather(1, where)
+
+
+def _one_of_several() -> bool:
+    """Whether other processes run this model too: a sharded model's forward needs all of them as many times."""
+    distributed = torch.distributed
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
