@@ -108,7 +108,6 @@ def likely_places(words: torch.Tensor, answers: torch.Tensor, document: torch.Te
     """
     positions = torch.arange(document.shape[1], device=document.device)
     found, left = torch.zeros_like(document), document.clone()
-    answers = answers.masked_fill(~document, -torch.inf)
     for number in range(places):
         shared = words.masked_fill(~left, 0)
         by_words = (number < places // 2) & (shared > 0).any(1, keepdim=True)
@@ -149,12 +148,8 @@ def read(
     if seen is not None:
         around = torch.nn.functional.max_pool1d(seen.float()[:, None], 2 * AROUND + 1, 1, AROUND)[:, 0]
         kept |= (around > 0) & document
-    where, filled = gather_order(kept)
-    short = {name: tensor.gather(1, where) for name, tensor in batch.items() if name != "position_ids"}
-    padding = extract_model_from_parallel(model).config.pad_token_id
-    short["input_ids"] = short["input_ids"].masked_fill(~filled, padding)
-    short["attention_mask"] = short["attention_mask"] * filled
-    short["global_attention_mask"] = (short["global_attention_mask"] | long.long()) * filled
+    batch = {**batch, "global_attention_mask": batch["global_attention_mask"] | long.long()}
+    filled, short = cut_out(batch, kept, extract_model_from_parallel(model).config.pad_token_id)
     outputs = model(**short, **options)
     for name in ("start_logits", "end_logits"):
         logits = outputs[name]
@@ -162,12 +157,19 @@ def read(
     return outputs
 
 
-def gather_order(kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(where, filled), both (sequences, most kept of any): the places of the kept tokens in order, then of some other
-    token; and True on the former."""
-    width = int(kept.sum(1).max())
-    where = (~kept).to(torch.uint8).sort(dim=1, stable=True).indices[:, :width]
-    return where, kept.gather(1, where)
+def cut_out(
+    batch: dict[str, torch.Tensor], kept: torch.Tensor, pad_token_id: int
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The kept tokens of each sequence, in order and padded: where they stand, and the batch of them.
+
+    Positions are counted anew. Both are (sequences, most kept of any).
+    """
+    # A stable sort brings the kept ones to the front and leaves their order alone.
+    where = (~kept).to(torch.uint8).sort(dim=1, stable=True).indices[:, : int(kept.sum(1).max())]
+    filled = kept.gather(1, where)
+    short = {name: tensor.gather(1, where) for name, tensor in batch.items() if name != "position_ids"}
+    ids = short.pop("input_ids").masked_fill(~filled, pad_token_id)
+    return filled, {"input_ids": ids, **{name: tensor * filled for name, tensor in short.items()}}
 
 
 def _one_of_several() -> bool:
