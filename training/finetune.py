@@ -90,6 +90,11 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
             f"--look_share {arguments.look_share} is of a second look, and this model reads once: give "
             "--second_look too"
         )
+    if training_args.do_train and arguments.distil_length and places_of(model) and arguments.look_share == 1:
+        raise UserError(
+            f"--distil_length {arguments.distil_length} acts in updates without a second look, and --look_share 1 "
+            "leaves none: lower it"
+        )
     windower = Windower(
         tokenizer, max_length, arguments.doc_stride, arguments.max_question_length, arguments.do_lowercase
     )

@@ -49,6 +49,14 @@ def test_separate_argmax_would_be_wrong_here():
     assert (spans[0].start, spans[0].end) == (1, 2)  # 9 + 2; the best start lies behind the best end
 
 
+def test_no_span_holds_what_was_not_read():
+    unread = -math.inf
+    starts = torch.tensor([[0.0, 9.0, unread, 1.5, 1.0]])
+    ends = torch.tensor([[0.0, 1.0, unread, 9.0, 2.0]])
+    ((spans, _),) = window_spans(starts, ends, [1], [0], [4], 9, 4)
+    assert [(span.start, span.end, span.score) for span in spans] == [(2, 2, 10.5), (0, 0, 10), (2, 3, 3.5), (3, 3, 3)]
+
+
 def test_overlapping_windows_count_a_span_once_at_its_best():
     doc = document("abcdef")
     first = ([Span(1, 2, 3.0), Span(3, 3, 1.0)], -1.0)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from training.finetuning.batches import IGNORED, TrainCollator, span_loss
+from training.finetuning.batches import IGNORED, TrainCollator, gold_places, span_loss
 from training.finetuning.features import NO_ANSWER, train_features
 from training.qa.windows import Windower
 
@@ -127,3 +127,12 @@ def test_several_golds_add_their_probabilities():
     p = logits[0, :3].softmax(0)
     expected = -torch.log(p[1] + p[2]).item()
     assert span_loss(outputs, gold, gold, allowed).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_places_of_golds_that_share_a_start_or_an_end():
+    starts, ends = (
+        torch.tensor([[3, 5], [NO_ANSWER, IGNORED]]),
+        torch.tensor([[4, 5, 7], [NO_ANSWER, IGNORED, IGNORED]]),
+    )
+    places = gold_places(starts, ends, torch.ones(2, 9, dtype=torch.bool))
+    assert [row.nonzero()[:, 0].tolist() for row in places] == [[3, 4, 5, 7], [NO_ANSWER]]

@@ -81,8 +81,8 @@ def span_loss(outputs: Any, starts: torch.Tensor, ends: torch.Tensor, allowed: t
     return (losses[0] + losses[1]).mean() / 2
 
 
-def gold_spans(starts: torch.Tensor, ends: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-    """(windows, tokens), True on the tokens of any gold span, `NO_ANSWER` among them."""
-    positions = torch.arange(allowed.shape[1], device=allowed.device)[:, None]
-    given = starts != IGNORED
-    return ((positions >= starts[:, None]) & (positions <= ends[:, None]) & given[:, None]).any(-1)
+def gold_places(starts: torch.Tensor, ends: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    """(windows, tokens), True where any gold span begins or ends, `NO_ANSWER` among them."""
+    golds = torch.cat([starts, ends], dim=1)
+    times = torch.zeros_like(allowed, dtype=torch.long).scatter_add(1, golds.clamp(min=0), (golds != IGNORED).long())
+    return times > 0

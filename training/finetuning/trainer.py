@@ -18,7 +18,7 @@ from training.runs.order import EpochSampler, LengthMixedSampler
 from training.runs.randomness import Use, random_stream
 from training.scoring.report import over_languages
 
-from .batches import gold_spans, span_loss
+from .batches import gold_places, span_loss
 from .distillation import ShortReader
 from .features import NO_ANSWER
 
@@ -83,7 +83,7 @@ class QATrainer(Trainer):
         # The short reader compares whole documents, and a second look has parts of them.
         short_reader = None if places else self.short_reader
         outputs = second_look.read(
-            model, inputs, places, gold_spans(**gold), output_hidden_states=short_reader is not None
+            model, inputs, places, gold_places(**gold), output_hidden_states=short_reader is not None
         )
         loss = span_loss(outputs, **gold)
         if short_reader is not None:

@@ -73,6 +73,8 @@ def window_spans(
 ) -> list[tuple[list[Span], float]]:
     """The `n_best` spans of at most `max_answer_length` tokens of each window, exactly, and its null score.
 
+    No span holds a token whose logit is -inf, which was not read (`second_look`).
+
     Args:
         start_logits, end_logits: (windows, tokens).
         prefix_lengths, document_starts, document_lengths: as in `Window`, one number a window.
@@ -87,6 +89,8 @@ def window_spans(
         spans: list[Span] = []
         if length:
             scores = start[:, None] + torch.cat([end, beyond]).unfold(0, max_answer_length, 1)
+            unread = torch.cat([start, beyond]).isneginf().cumsum(0)
+            scores[unread.unfold(0, max_answer_length, 1) > unread[:length, None]] = float("-inf")
             best = torch.topk(scores.flatten(), min(n_best, scores.numel()))
             for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
                 if score > float("-inf"):

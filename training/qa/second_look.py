@@ -69,8 +69,10 @@ def write_places(model: Any, folder: Path) -> None:
         write_atomically(folder / READING, json.dumps({"second_look": places_of(model)}) + "\n")
 
 
-def answer_scores(start_logits: torch.Tensor, end_logits: torch.Tensor, document: torch.Tensor) -> torch.Tensor:
-    """The best span that begins at each token: (sequences, tokens).
+def answer_scores(
+    start_logits: torch.Tensor, end_logits: torch.Tensor, document: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The score of the best span that begins at each token, and how many tokens it goes on: both (sequences, tokens).
 
     Args:
         start_logits, end_logits, document: (sequences, tokens); `document` is True where an answer may be.
@@ -78,7 +80,8 @@ def answer_scores(start_logits: torch.Tensor, end_logits: torch.Tensor, document
     outside = torch.finfo(torch.float32).min
     ends = end_logits.float().masked_fill(~document, outside)
     beyond = ends.new_full((len(ends), LONGEST - 1), outside)
-    return start_logits.float() + torch.cat([ends, beyond], 1).unfold(1, LONGEST, 1).amax(-1)
+    best = torch.cat([ends, beyond], 1).unfold(1, LONGEST, 1).max(-1)
+    return start_logits.float() + best.values, best.indices
 
 
 def word_scores(input_ids: torch.Tensor, question: torch.Tensor, document: torch.Tensor) -> torch.Tensor:
@@ -96,23 +99,31 @@ def word_scores(input_ids: torch.Tensor, question: torch.Tensor, document: torch
         rare = torch.log(document[row].sum() / times)
         weights[row, document[row]] = (rare * torch.isin(words, ids[question[row]]))[place]
     nearness = 1 - torch.arange(-AROUND, AROUND + 1, device=weights.device).abs() / (AROUND + 1)
-    return torch.nn.functional.conv1d(weights[:, None], nearness[None, None], padding=AROUND)[:, 0]
+    with torch.autocast(weights.device.type, enabled=False):
+        scores = torch.nn.functional.conv1d(weights[:, None], nearness[None, None], padding=AROUND)[:, 0]
+    return scores.round(decimals=3)  # in the place of ties that the order of summation breaks
 
 
-def likely_places(words: torch.Tensor, answers: torch.Tensor, document: torch.Tensor, places: int) -> torch.Tensor:
+def likely_places(
+    words: torch.Tensor, answers: tuple[torch.Tensor, torch.Tensor], document: torch.Tensor, places: int
+) -> torch.Tensor:
     """True on the surroundings of the likeliest places of each sequence, whose middles lie more than AROUND apart.
 
+    An answer's middle is its first token, and all of it belongs to its place.
+
     Args:
-        words, answers: the scores (sequences, tokens) of `word_scores` and `answer_scores`.
+        words, answers: (sequences, tokens), of `word_scores` and `answer_scores`.
         document: (sequences, tokens), True where a place may be.
     """
+    answer, more = answers
     positions = torch.arange(document.shape[1], device=document.device)
     found, left = torch.zeros_like(document), document.clone()
     for number in range(places):
         shared = words.masked_fill(~left, 0)
         by_words = (number < places // 2) & (shared > 0).any(1, keepdim=True)
-        scores = torch.where(by_words, shared, answers.masked_fill(~left, -torch.inf))
-        near = (positions - scores.argmax(1, keepdim=True)).abs() <= AROUND
+        middle = torch.where(by_words, shared, answer.masked_fill(~left, -torch.inf)).argmax(1, keepdim=True)
+        after = more.gather(1, middle).clamp(min=AROUND).masked_fill(by_words, AROUND)
+        near = (positions >= middle - AROUND) & (positions <= middle + after)
         found |= near & left.any(1, keepdim=True)
         left &= ~near
     return found & document
@@ -146,10 +157,11 @@ def read(
     likely = likely_places(words, answer_scores(first.start_logits, first.end_logits, document), document, places)
     kept = attended & (~document | likely | ~long)
     if seen is not None:
-        around = torch.nn.functional.max_pool1d(seen.float()[:, None], 2 * AROUND + 1, 1, AROUND)[:, 0]
+        seen = (seen & document).float()
+        around = torch.nn.functional.max_pool1d(seen[:, None], 2 * AROUND + 1, 1, AROUND)[:, 0]
         kept |= (around > 0) & document
     batch = {**batch, "global_attention_mask": batch["global_attention_mask"] | long.long()}
-    filled, short = cut_out(batch, kept, extract_model_from_parallel(model).config.pad_token_id)
+    filled, short = cut_out(batch, kept, long, extract_model_from_parallel(model).config.pad_token_id)
     outputs = model(**short, **options)
     for name in ("start_logits", "end_logits"):
         logits = outputs[name]
@@ -158,18 +170,21 @@ def read(
 
 
 def cut_out(
-    batch: dict[str, torch.Tensor], kept: torch.Tensor, pad_token_id: int
+    batch: dict[str, torch.Tensor], kept: torch.Tensor, anew: torch.Tensor, pad_token_id: int
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The kept tokens of each sequence, in order and padded: where they stand, and the batch of them.
 
-    Positions are counted anew. Both are (sequences, most kept of any).
+    Both are (sequences, most kept of any). Where `anew` (sequences, 1), positions are counted from the beginning.
     """
     # A stable sort brings the kept ones to the front and leaves their order alone.
     where = (~kept).to(torch.uint8).sort(dim=1, stable=True).indices[:, : int(kept.sum(1).max())]
     filled = kept.gather(1, where)
-    short = {name: tensor.gather(1, where) for name, tensor in batch.items() if name != "position_ids"}
-    ids = short.pop("input_ids").masked_fill(~filled, pad_token_id)
-    return filled, {"input_ids": ids, **{name: tensor * filled for name, tensor in short.items()}}
+    short = {name: tensor.gather(1, where) * filled for name, tensor in batch.items()}
+    if "position_ids" in short:
+        short["position_ids"] = torch.where(anew, filled.cumsum(1) + pad_token_id, short["position_ids"])
+    for name in {"input_ids", "position_ids"} & short.keys():
+        short[name] = short[name].masked_fill(~filled, pad_token_id)
+    return filled, short
 
 
 def _one_of_several() -> bool:
