@@ -3,9 +3,10 @@
 Beyond its window a token of a Longformer meets another one only through global tokens, and these are the question's.
 What is said of a party on one page and what it owes on another meet in none of them. So a document may be read twice.
 After the first reading its likeliest places are cut out and read again behind the question, as one short text in which
-every token sees every other (Longformer paper, section 3.1: all of them global), and the logits of that count. However
-far apart two places stand, there they are neighbours, and their order is that of the document. The weights are the
-same; they have to be trained so (`finetune.py --second_look`).
+every token sees every other (Longformer paper, section 3.1: all of them global). However far apart two places stand,
+there they are neighbours, and their order is that of the document. The weights are the same; they have to be trained so
+(`finetune.py --second_look`). Both readings count alike: the first knows the text around a place, the second the other
+places. Where the first cannot tell two places apart, the second decides.
 
 A place is likely for one of two reasons: it shares words with the question that are rare in the document, or the first
 reading finds an answer there. The first half of the places are of the first kind, as far as there are shared words.
@@ -134,13 +135,13 @@ def read(
 ) -> Any:
     """The model's output for a batch of `collate`, after a second look if `places` is above 0.
 
-    A document of no more tokens than its places could have is read once. Of the others the logits are the second
-    reading's, and NEVER on what it left out.
+    A document of no more tokens than its places could have is read once. Of the others the logits are the mean of both
+    readings', and NEVER on what the second left out.
 
     Args:
         batch: on the model's device.
-        seen: (sequences, tokens), True on what the second reading must not leave out, with its surroundings: an answer
-            to learn from.
+        seen: (sequences, tokens), True on what the second reading must not leave out, with its surroundings. It is for
+            training: the logits are then the second reading's alone.
         options: more keywords of the model's forward.
     """
     if not places:
@@ -165,7 +166,8 @@ def read(
     outputs = model(**short, **options)
     for name in ("start_logits", "end_logits"):
         logits = outputs[name]
-        outputs[name] = logits.new_full(kept.shape, NEVER).masked_scatter(kept, logits[filled])
+        again = logits.new_full(kept.shape, NEVER).masked_scatter(kept, logits[filled])
+        outputs[name] = torch.where(long, (first[name] + again) / 2, again) if seen is None else again
     return outputs
 
 
