@@ -50,6 +50,17 @@ def natural() -> str:
     return markdown(["F1", "questions", "tokens", "whole", "windows of 512", "whole gains (95%)"], rows)
 
 
+def far() -> str:
+    """Exact match where an answer stands in two places, by language of terms and task of babi_far."""
+    figures = docs("far_evidence_ways.json")["exact_match"]
+    header = [f"terms {language}" for language in next(iter(figures.values()))["terms"]]
+    rows = []
+    for reader, found in figures.items():
+        tasks = {name.partition(".")[2]: each["en"] for name, each in found.items() if name != "terms"}
+        rows.append([reader, *(f"{value:.0f}" for value in [*found["terms"].values(), *tasks.values()])])
+    return markdown(["exact match", *header, *(f"bAbI {task}" for task in tasks)], rows)
+
+
 def speed() -> str:
     """How many times as long as ours others take for 4,096 tokens."""
     usual = {"length": 4096, "dtype": "float32", "width": 768, "layers": 3, "globals": 16, "dropout": 0.0}
@@ -81,7 +92,7 @@ def pretraining() -> str:
     return markdown(["a step", "of the notebook's"], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {f.__name__: f for f in (length, natural, speed, reading, pretraining)}
+TABLES: dict[str, Callable[[], str]] = {f.__name__: f for f in (length, natural, far, speed, reading, pretraining)}
 
 
 def fill(page: str) -> str:
