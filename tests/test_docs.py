@@ -19,8 +19,10 @@ def run_page(page: Path, speeds: set[str], folder: Path, loopback_hub) -> int:
     checkout(folder / "checkout")
     ran = 0
     for block in blocks(page):
-        if block.speed not in speeds or ("$SHARED_DATA" in block.code and not SHARED.is_dir()):
+        if block.speed not in speeds:
             continue
+        if "$SHARED_DATA" in block.code and not SHARED.is_dir():
+            break  # what follows on the page may stand on it
         done = run_block(block, folder / "checkout", environment)
         assert done.returncode == 0, f"{block}\n{block.code}\n--- printed\n{done.stdout[-4000:]}"
         ran += 1
@@ -29,10 +31,13 @@ def run_page(page: Path, speeds: set[str], folder: Path, loopback_hub) -> int:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
 def test_the_fast_blocks_of_a_page_run(page, tmp_path, loopback_hub):
-    expected = sum(block.speed == "fast" for block in blocks(page))
-    if not expected:
+    fast = [block for block in blocks(page) if block.speed == "fast"]
+    if not fast:
         pytest.skip("no block that runs here in seconds")
-    assert run_page(page, {"fast"}, tmp_path, loopback_hub) > 0
+    ran = run_page(page, {"fast"}, tmp_path, loopback_hub)
+    if not SHARED.is_dir() and any("$SHARED_DATA" in block.code for block in fast):
+        pytest.skip(f"real data not present at {SHARED}: the page's blocks ran up to the first that needs it ({ran})")
+    assert ran > 0
 
 
 @pytest.mark.slow
