@@ -48,6 +48,7 @@ def average(
     from safetensors.torch import load_file, save_file
 
     from training.qa.second_look import read_places
+    from training.runs.origin import beside_model
 
     if len(adapters) < 2:
         raise UserError("--adapter names one folder: give two or more to average")
@@ -76,7 +77,7 @@ def average(
             raise UserError(f"--adapter {str(adapter)!r} does not hold the tensors of {str(adapters[0])!r}")
         for name, tensor in tensors.items():
             mean[name] = mean.get(name, torch.zeros(tensor.shape)) + share * tensor.float()
-    looks = {read_places(path) if (path := adapter / READING).is_file() else None for adapter in adapters}
+    looks = {read_places(beside_model(str(adapter), READING)) for adapter in adapters}
     if len(looks) > 1:
         said = " and ".join(sorted("no file" if each is None else str(each) for each in looks))
         raise UserError(f"--adapter: the second_look of their {READING} differs, {said}: write the same one beside all")

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.conftest import ROOT
+
 COMMAND = """
 import atexit, sys
 from foundation.cli import UserError, run
@@ -35,7 +37,7 @@ run(main)
 def test_one_process_of_several_is_not_taken_apart(status, processes):
     """gloo's threads would abort it then, and a run that is done would count as failed."""
     command = [sys.executable, "-c", COMMAND, str(status), processes]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     assert done.stdout.split("\n")[:-1] == ["begun", "tidied"] + ["taken apart"] * (processes == "one")
     assert ("error: --lr 0 trains nothing: give more" in done.stderr) == (status == 2)

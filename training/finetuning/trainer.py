@@ -82,9 +82,8 @@ class QATrainer(Trainer):
         places = second_look.places_of(self.model) if draw < self.look_share else 0
         # The short reader compares whole documents, and a second look has parts of them.
         short_reader = None if places else self.short_reader
-        outputs = second_look.read(
-            model, inputs, places, gold_places(**gold), output_hidden_states=short_reader is not None
-        )
+        seen = gold_places(**gold) if places else None
+        outputs = second_look.read(model, inputs, places, seen, output_hidden_states=short_reader is not None)
         loss = span_loss(outputs, **gold)
         if short_reader is not None:
             document = gold["allowed"].clone()
