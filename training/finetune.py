@@ -52,6 +52,7 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
     from training.finetuning.distillation import ShortReader
     from training.finetuning.reading import local_files
     from training.finetuning.rows import load_rows
+    from training.finetuning.teacher import load_teacher
     from training.finetuning.trainer import QATrainer
     from training.finetuning.windows import make_windows
     from training.qa.model import add_lora, check_max_length, load_qa_model, reads_at_most
@@ -115,6 +116,9 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
     if training_args.do_train and arguments.distil_length:
         check_max_length(model, arguments.distil_length, flag="--distil_length")
         short_reader = ShortReader(model, tokenizer.pad_token_id, arguments.distil_length)
+    teacher = None
+    if training_args.do_train and arguments.teacher:
+        teacher = load_teacher(arguments.teacher, model, tokenizer, arguments.fast_attention)
 
     trainer = QATrainer(
         model,
@@ -136,6 +140,8 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
         short_reader=short_reader,
         distil_weight=arguments.distil_weight,
         distil_part=arguments.distil_part,
+        teacher=teacher,
+        teacher_weight=arguments.teacher_weight,
         look_share=arguments.look_share,
     )
     if arguments.early_stopping_patience is not None:

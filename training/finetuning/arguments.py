@@ -110,6 +110,11 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
         metadata={"help": "That part: the answer's paragraph, read alone, or the whole document.", "choices": PARTS},
     )
     distil_weight: float = field(default=1.0, metadata={"help": "Weight of that beside the answers' loss."})
+    teacher: str | None = field(
+        default=None,
+        metadata={"help": "A reader whose answers, where they are right, are matched beside the gold ones."},
+    )
+    teacher_weight: float = field(default=1.0, metadata={"help": "Weight of that beside the answers' loss."})
     look_share: float = field(
         default=0.5, metadata={"help": "Share of the updates that learn from the second look, with --second_look."}
     )
@@ -171,9 +176,9 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise UserError(f"--{name} {value} is not a share: give a number from 0 to 1")
-        parts = {"lora_alpha": "lora_r", "lora_dropout": "lora_r",
-                 "distil_part": "distil_length", "distil_weight": "distil_length"}  # fmt: skip
-        wholes = {"lora_r": "a new adapter", "distil_length": "the distillation"}
+        parts = {"lora_alpha": "lora_r", "lora_dropout": "lora_r", "distil_part": "distil_length",
+                 "distil_weight": "distil_length", "teacher_weight": "teacher"}  # fmt: skip
+        wholes = {"lora_r": "a new adapter", "distil_length": "the distillation", "teacher": "a teacher"}
         for name, whole in parts.items():
             if getattr(self, name) != getattr(type(self), name) and not getattr(self, whole):
                 raise UserError(f"--{name} {getattr(self, name)} is of {wholes[whole]}: give --{whole} too")

@@ -21,6 +21,7 @@ from training.scoring.report import over_languages
 from .batches import gold_places, span_loss
 from .distillation import ShortReader
 from .features import NO_ANSWER
+from .teacher import disagreement
 
 if TYPE_CHECKING:
     import datasets
@@ -36,6 +37,7 @@ class QATrainer(Trainer):
         predict_options: keywords of `predict`.
         short_reader: adds its `error` to the loss, `distil_weight` times, and logs it as `distil_error`.
         distil_part: of which tokens: "paragraph" (of the answer) or "document".
+        teacher: adds the `disagreement` with it to the loss, `teacher_weight` times, and logs it as `teacher_error`.
         look_share: share of the updates that learn from the second look, where the model has one.
     """
 
@@ -48,6 +50,8 @@ class QATrainer(Trainer):
         short_reader: ShortReader | None = None,
         distil_weight: float = 1.0,
         distil_part: str = "paragraph",
+        teacher: Any = None,
+        teacher_weight: float = 1.0,
         look_share: float = 0.0,
         **kwargs: Any,
     ):
@@ -56,8 +60,9 @@ class QATrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self.windower, self.score, self.predict_options = windower, score, predict_options
         self.short_reader, self.distil_weight, self.distil_part = short_reader, distil_weight, distil_part
+        self.teacher, self.teacher_weight = teacher, teacher_weight
         self.look_share = look_share
-        self.distil_errors: list[torch.Tensor] = []  # since the last log
+        self.errors: dict[str, list[torch.Tensor]] = {"distil_error": [], "teacher_error": []}  # since the last log
         self.answers: dict[str, dict[str, Answers]] = {}  # language: row id: what was found
         self.texts: dict[str, dict[str, str]] = {}  # language: key of the official score: text
 
@@ -90,14 +95,19 @@ class QATrainer(Trainer):
             document[:, NO_ANSWER] = False
             part = paragraph if self.distil_part == "paragraph" else document
             error = short_reader.error(inputs["input_ids"], outputs.hidden_states[-1], document, part)
-            self.distil_errors.append(error.detach())
+            self.errors["distil_error"].append(error.detach())
             loss = loss + self.distil_weight * error
+        if self.teacher is not None:
+            error = disagreement(self.teacher, inputs, outputs, **gold)
+            self.errors["teacher_error"].append(error.detach())
+            loss = loss + self.teacher_weight * error
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if "loss" in logs and self.distil_errors:
-            logs["distil_error"] = torch.stack(self.distil_errors).mean().item()
-            self.distil_errors.clear()
+        for name, errors in self.errors.items():
+            if "loss" in logs and errors:
+                logs[name] = torch.stack(errors).mean().item()
+                errors.clear()
         super().log(logs, *args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
