@@ -2,10 +2,11 @@
 
     python -m benchmarks.meeting_place --see places --output runs/meeting/places.json
     python -m benchmarks.meeting_place --see question --output runs/meeting/question.json
+    python -m benchmarks.meeting_place --see document --train_only _global --save runs/bare
 
 A party's definition and its duty are wider apart than the window (--reach), so that only global tokens bring them
 together: the question's alone, those of each sentence's first token too, or those of the places where an answer may
-stand (the duties; a reader finds them in a first reading, `training/qa/second_look.py`). Documents begin as the bare
+stand (the duties), or all of the document, as in a second reading (`training/qa/second_look.py`). Documents begin as the bare
 sentences of `terms`, English, 2 to 4 parties; whenever four in five of an update are right, they get more sentences of
 real text between them. Every --every steps 64 held-back documents of 4 parties are asked. Writes OUTPUT.json, and with
 --save the adapter.
@@ -25,7 +26,7 @@ from foundation.cli import command_parser, run
 from foundation.files import write_atomically
 
 PARTIES = (2, 3, 4)
-WAYS = ("question", "sentences", "places")
+WAYS = ("question", "sentences", "places", "document")
 UPDATE, HELD_BACK = 16, 64
 LOOKS = (0, 100, 300)  # tokens of real text in the held-back documents
 
@@ -46,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model_name_or_path", default="space/adapter", help="adapter that is trained further")
     parser.add_argument("--see", default="places", choices=WAYS, help="what sees the document beside the question")
+    parser.add_argument("--train_only", help="train only parameters whose names have this in them")
     parser.add_argument("--background", default="data/squad/train-v1.1-first44articles.json", help="text of training")
     parser.add_argument("--held_back", default="data/xquad/xquad.en.json", help="text of the held-back documents")
     parser.add_argument("--reach", type=int, default=16, help="tokens to either side that a token sees")
@@ -121,6 +123,8 @@ def read(model: Any, documents: list[Document], see: str, pad: int) -> tuple[Any
 
     windows = [document.window for document in documents]
     batch = collate(windows, model.config, pad)
+    if see == "document":
+        batch["global_attention_mask"] = batch["attention_mask"].clone()
     for row, document in zip(batch["global_attention_mask"], documents, strict=True):
         for first, last in document.duties if see == "places" else document.sentences if see == "sentences" else ():
             row[first : (last if see == "places" else first) + 1] = 1
@@ -165,12 +169,14 @@ def main() -> None:
     args = make_parser().parse_args()
     import torch
 
-    from training.qa.model import load_qa_model
+    from training.qa.model import freeze_all_but, load_qa_model
     from training.qa.windows import Windower
 
     torch.manual_seed(args.seed)
     rng = random.Random(args.seed)
     model, tokenizer = load_qa_model(args.model_name_or_path, train_adapter=True, dropout=0.0)
+    if args.train_only:
+        freeze_all_but(model, args.train_only)
     if torch.accelerator.is_available():
         model.to(torch.accelerator.current_accelerator())
     for module in model.modules():

@@ -55,7 +55,7 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
     from training.finetuning.teacher import load_teacher
     from training.finetuning.trainer import QATrainer
     from training.finetuning.windows import make_windows
-    from training.qa.model import add_lora, check_max_length, load_qa_model, reads_at_most
+    from training.qa.model import add_lora, check_max_length, freeze_all_but, load_qa_model, reads_at_most
     from training.qa.second_look import places_of
     from training.qa.windows import Windower
     from training.runs.checkpoints import MarkCheckpoints, identity, prepare_output_dir, train_and_save
@@ -112,6 +112,8 @@ def finetune(arguments: FinetuneArguments, training_args: "TrainingArguments") -
         model.get_input_embeddings().requires_grad_(False)
     if training_args.do_train and arguments.lora_r:
         model = add_lora(model, arguments)
+    if training_args.do_train and arguments.train_only:
+        freeze_all_but(model, arguments.train_only)
     short_reader = None
     if training_args.do_train and arguments.distil_length:
         check_max_length(model, arguments.distil_length, flag="--distil_length")

@@ -126,6 +126,10 @@ class FinetuneArguments(QuestionArguments, SharedArguments):
     dropout: float | None = field(
         default=None, metadata={"help": "Dropout everywhere in the model; its configuration's own if not given."}
     )
+    train_only: str | None = field(
+        default=None,
+        metadata={"help": "Train only parameters whose names have this in them, such as _global; all if not given."},
+    )
     freeze_word_embeddings: bool = field(default=False, metadata={"help": "Leave the word embeddings as they are."})
     lora_r: int = field(
         default=0, metadata={"help": "Rank of a new LoRA adapter; 0 trains the whole model, or the adapter given."}

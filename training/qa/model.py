@@ -123,6 +123,22 @@ def head_name(model: Any) -> str:
     return names[0]
 
 
+def freeze_all_but(model: Any, part: str) -> None:
+    """Train only those of the trained parameters whose names have `part` in them.
+
+    Raises:
+        UserError: no trained parameter is called so.
+    """
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if not any(part in name for name in trained):
+        raise UserError(
+            f"--train_only {part!r} is in the name of no trained parameter: give a part of one, such as "
+            f"{next(iter(trained)).split('.')[-3]!r}"
+        )
+    for name, parameter in trained.items():
+        parameter.requires_grad_(part in name)
+
+
 def reads_at_most(model: Any) -> int:
     """Tokens of the longest sequence that the position table of `model` holds.
 
