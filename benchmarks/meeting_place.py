@@ -5,8 +5,8 @@
     python -m benchmarks.meeting_place --see document --train_only _global --save runs/bare
 
 A party's definition and its duty are wider apart than the window (--reach), so that only global tokens bring them
-together: the question's alone, those of each sentence's first token too, or those of the places where an answer may
-stand (the duties), or all of the document, as in a second reading (`training/qa/second_look.py`). Documents begin as the bare
+together: the question's alone, those of each sentence's first token too, those of the places where an answer may stand
+(the duties), or all of the document, as in a second reading (`training/qa/second_look.py`). Documents begin as the bare
 sentences of `terms`, English, 2 to 4 parties; whenever four in five of an update are right, they get more sentences of
 real text between them. Every --every steps 64 held-back documents of 4 parties are asked. Writes OUTPUT.json, and with
 --save the adapter.
