@@ -1,11 +1,14 @@
 """Average LoRA adapters that came of one another: often what a later training gained, at less of what it cost.
 
     python -m training.average_adapters --adapter runs/round1 runs/round2 --output_dir runs/mean
+    python -m training.average_adapters --adapter runs/reader runs/far --weights 0 1 --only _global \\
+        --output_dir runs/graft
 
 Training an adapter further (finetune.py on its folder) pulls it away from what it did well before. The mean of both
 ends often does better than either on both kinds of data (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
 models"). The matrices A and B are averaged each by itself, which is meaningful only between adapters of one descent:
-two that were started apart share no axes.
+two that were started apart share no axes. With --only a part of the weights is averaged, or taken from one of them;
+the others stay the first adapter's.
 """
 
 import argparse
@@ -29,6 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--adapter", nargs="+", required=True, help="output folders of finetune.py with --lora_r")
     parser.add_argument("--weights", nargs="+", type=float, help="share of each; the sum is 1 (default: equal shares)")
+    parser.add_argument("--only", help="average the tensors whose names have this in them, keep the first one's others")
     parser.add_argument("--output_dir", required=True, help="folder to write")
     parser.add_argument(
         "--overwrite_output_dir", action="store_true", help="replace what an earlier averaging wrote there"
@@ -37,12 +41,20 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def average(
-    adapters: Sequence[Path], output_dir: Path, weights: Sequence[float] | None = None, overwrite: bool = False
+    adapters: Sequence[Path],
+    output_dir: Path,
+    weights: Sequence[float] | None = None,
+    overwrite: bool = False,
+    only: str | None = None,
 ) -> Path:
     """Write the weighted mean of `adapters` (float32) to `output_dir`, with the first one's configuration.
 
+    Args:
+        only: average the tensors whose names have this in them; the others are the first adapter's.
+
     Raises:
-        UserError: fewer than two adapters, shares that do not sum to 1, or adapters of another base, rank or shape.
+        UserError: fewer than two adapters, shares that do not sum to 1, or adapters of another base, rank or shape, or
+            no tensor that is called so.
     """
     import torch
     from safetensors.torch import load_file, save_file
@@ -75,8 +87,13 @@ def average(
         tensors = load_file(adapter / WEIGHTS)
         if mean and (mean.keys() != tensors.keys() or any(mean[name].shape != tensors[name].shape for name in tensors)):
             raise UserError(f"--adapter {str(adapter)!r} does not hold the tensors of {str(adapters[0])!r}")
+        if only is not None and not any(only in name for name in tensors):
+            raise UserError(f"--only {only!r} is in the name of no tensor of {str(adapter)!r}: give a part of one")
         for name, tensor in tensors.items():
-            mean[name] = mean.get(name, torch.zeros(tensor.shape)) + share * tensor.float()
+            if only is None or only in name:
+                mean[name] = mean.get(name, torch.zeros(tensor.shape)) + share * tensor.float()
+            else:
+                mean.setdefault(name, tensor.float())
     looks = {read_places(beside_model(str(adapter), READING)) for adapter in adapters}
     if len(looks) > 1:
         said = " and ".join(sorted("no file" if each is None else str(each) for each in looks))
@@ -91,9 +108,8 @@ def average(
 
 def main() -> None:
     args = make_parser().parse_args()
-    print(
-        average([Path(each) for each in args.adapter], Path(args.output_dir), args.weights, args.overwrite_output_dir)
-    )
+    adapters = [Path(each) for each in args.adapter]
+    print(average(adapters, Path(args.output_dir), args.weights, args.overwrite_output_dir, args.only))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,20 @@ def test_every_tensor_is_the_weighted_mean_and_the_folder_loads(adapters, tmp_pa
     assert (logits[1] - logits[2]).norm() < (logits[0] - logits[2]).norm()
 
 
+def test_a_part_is_taken_from_the_second_and_the_rest_is_the_first_s(adapters, tmp_path):
+    first, second, _ = adapters
+    graft = average([first, second], tmp_path / "graft", [0, 1], only="_global")
+    ours, one, two = (load_file(folder / "adapter_model.safetensors") for folder in (graft, first, second))
+    parts = {name: "_global" in name for name in ours}
+    assert 0 < sum(parts.values()) < len(parts)
+    assert all(torch.equal(ours[name], (two if part else one)[name]) for name, part in parts.items())
+    half = load_file(average([first, second], tmp_path / "half", only="_global") / "adapter_model.safetensors")
+    for name, part in parts.items():
+        torch.testing.assert_close(half[name], one[name].lerp(two[name], 0.5 if part else 0))
+    with pytest.raises(UserError, match="--only 'globl' is in the name of no tensor"):
+        average([first, second], tmp_path / "none", only="globl")
+
+
 def test_equal_shares_of_one_and_the_same_adapter_are_that_adapter(adapters, tmp_path):
     first, *_ = adapters
     mean = average([first, first, first], tmp_path / "mean")

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import LongformerForQuestionAnswering
 
 from foundation.cli import UserError
 from training.average_adapters import average
 from training.qa import second_look
-from training.qa.model import add_lora, load_qa_model
+from training.qa.model import add_lora, freeze_all_but, load_qa_model
 from training.qa.predict import read_windows
 from training.qa.second_look import AROUND, LONGEST, answer_scores, likely_places, word_scores
 from training.qa.windows import Windower, collate
@@ -268,6 +269,19 @@ def test_an_adapter_keeps_it_and_a_flag_overrides_it(base, tmp_path):
     written.unlink()
     with pytest.raises(UserError, match=r"reading\.json differs, 3 and no file: write the same"):
         average([tmp_path / "adapter", mean], tmp_path / "other")
+
+
+def test_the_global_maps_alone_can_be_trained(base, tmp_path):
+    data = qa_tiny.squad_file(tmp_path / "squad.json")
+    more = {"do_train": True, "second_look": 3, "look_share": 1.0, "max_steps": 2}
+    succeed(SCRIPT, flags(base, data, tmp_path / "first", lora_r=2, **more))
+    succeed(SCRIPT, flags(tmp_path / "first", data, tmp_path / "second", train_only="_global", **more))
+    one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("first", "second"))
+    changed = {name for name in one if not torch.equal(one[name], two[name])}
+    assert changed == {name for name in one if "_global" in name} and len(changed) < len(one)
+    model, _ = load_qa_model(str(tmp_path / "first"), train_adapter=True)
+    with pytest.raises(UserError, match=r"--train_only 'globl' is in the name of no trained parameter: give a part"):
+        freeze_all_but(model, "globl")
 
 
 def test_a_whole_model_keeps_it_in_its_config(base, tmp_path):

@@ -133,7 +133,7 @@ def freeze_all_but(model: Any, part: str) -> None:
     if not any(part in name for name in trained):
         raise UserError(
             f"--train_only {part!r} is in the name of no trained parameter: give a part of one, such as "
-            f"{next(iter(trained)).split('.')[-3]!r}"
+            f"{next(iter(trained))!r}"
         )
     for name, parameter in trained.items():
         parameter.requires_grad_(part in name)
