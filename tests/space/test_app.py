@@ -201,6 +201,7 @@ def test_a_full_queue_is_said_in_a_sentence(page_server, echo, monkeypatch):
     errors = [str(error) for job in jobs if (error := job.exception(timeout=120)) is not None]
     assert len(errors) == 4
     assert set(errors) == {"Queue is full! Please try again."}
+    assert sum(job.exception() is None for job in jobs) >= READINGS + QUEUE_LENGTH
 
 
 @pytest.mark.parametrize("taken", [True, False])
