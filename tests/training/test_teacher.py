@@ -144,5 +144,10 @@ def test_a_teacher_that_cannot_read_the_same_windows_is_refused(material, tmp_pa
         load_teacher(str(checkpoint), pupil, tokenizer)
     missing = run(SCRIPT, flags(checkpoint, data, tmp_path / "out", do_train=True, teacher=tmp_path / "nowhere"))
     assert missing.returncode == 2 and "nowhere" in missing.stderr.splitlines()[-1]
+    kept = tmp_path / "kept"
+    succeed(SCRIPT, flags(checkpoint, data, kept, do_train=True, max_steps=1, save_strategy="no"))
+    more = {"do_train": True, "teacher": kept, "overwrite_output_dir": True}
+    lost = run(SCRIPT, flags(checkpoint, data, kept, **more))
+    assert lost.returncode == 2 and f"holds --teacher '{kept}' or its base, which would be lost" in lost.stderr
     weight = run(SCRIPT, flags(checkpoint, data, tmp_path / "out", do_train=True, teacher_weight=2.0))
     assert weight.returncode == 2 and "--teacher_weight 2.0 is of a teacher: give --teacher too" in weight.stderr

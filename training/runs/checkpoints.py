@@ -74,7 +74,9 @@ def prepare_output_dir(training_args: TrainingArguments, run: dict[str, Any], ov
             if not overwrite:
                 check_output_dir(output_dir)
             if training_args.do_train:
-                _check_start_is_kept(output_dir, run["model_name_or_path"])
+                for flag in ("model_name_or_path", "teacher"):
+                    if run.get(flag):
+                        _check_start_is_kept(output_dir, flag, run[flag])
         return None
     checkpoint = _newest(output_dir) if asked.lower() in (LAST, "true") else Path(asked).expanduser()
     _check_same_run(checkpoint, run)
@@ -120,7 +122,7 @@ def _left(output_dir: Path) -> list[Path]:
     return [path for name in LEFT for path in sorted(output_dir.glob(name)) if path.is_file()]
 
 
-def _check_start_is_kept(output_dir: Path, model: str) -> None:
+def _check_start_is_kept(output_dir: Path, flag: str, model: str) -> None:
     """Refuse to start from what is about to be deleted: a run that is then cut short would leave neither."""
     folder = Path(model).expanduser()
     base = (base_of_adapter(str(folder)) if folder.is_dir() else None) or ()
@@ -128,7 +130,7 @@ def _check_start_is_kept(output_dir: Path, model: str) -> None:
     left = [*_left(output_dir), *(path for _, path in _checkpoints(output_dir))]
     if any(start in (path.resolve(), path.resolve().parent) for path in left for start in starts):
         raise UserError(
-            f"--output_dir {str(output_dir)!r} holds --model_name_or_path {model!r} or its base, which would be lost: "
+            f"--output_dir {str(output_dir)!r} holds --{flag} {model!r} or its base, which would be lost: "
             "choose another folder"
         )
 
